@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/config.hpp>
+
+#include <bit>
+#include <cstdint>
+
+namespace nkv::inline NKV_ABI {
+
+/// How many bits of `x` are set. Host and device (where <bit> is not callable without a compiler flag).
+[[nodiscard]] NKV_HD constexpr std::uint32_t count_ones(std::uint32_t x) noexcept {
+#if NKV_ON_CUDA || NKV_ON_HIP
+  x = x - ((x >> 1) & 0x55555555u);
+  x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
+  return ((x + (x >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
+#else
+  return static_cast<std::uint32_t>(std::popcount(x));
+#endif
+}
+
+/// The number of the lowest set bit of `x`; 32 for 0.
+[[nodiscard]] NKV_HD constexpr std::uint32_t count_trailing_zeros(std::uint32_t x) noexcept {
+#if NKV_ON_CUDA || NKV_ON_HIP
+  return count_ones((x & (0u - x)) - 1u);
+#else
+  return static_cast<std::uint32_t>(std::countr_zero(x));
+#endif
+}
+
+}  // namespace nkv::inline NKV_ABI

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/atomic.hpp>
+#include <nkv/base/bits.hpp>
+#include <nkv/base/config.hpp>
+#include <nkv/queue/queue_control.hpp>
+#include <nkv/queue/queue_shape.hpp>
+#include <nkv/queue/sharing.hpp>
+#include <nkv/queue/ticket.hpp>
+#include <nkv/spec/cqe.hpp>
+#include <nkv/spec/status_code.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nkv::inline NKV_ABI {
+
+/// What a CID is doing.
+enum class cid_state : std::uint32_t {
+  free = 0,
+  in_flight = 1,
+  done = 2,       ///< completed; the record holds how, until it is consumed
+  abandoned = 3,  ///< cancelled; quarantined until the controller completes it
+};
+
+/// The CIDs of one queue: claimed from a free list, each use with a generation of its own, given back by whoever
+/// consumes the completion.
+///
+/// A view: copies are the same table. With `shared` any thread may call anything at any time; with `exclusive` one
+/// thread at a time. Host and device.
+template <class Sharing, class Atomics = native_atomics>
+class cid_table {
+  static constexpr auto scope_ = Sharing::state_scope;
+
+ public:
+  constexpr cid_table() noexcept = default;
+  /// @param control a block laid out by queue_control_layout::of(shape); it outlives the table
+  NKV_HD cid_table(std::byte* control, const queue_shape& shape) noexcept
+      : counters_(reinterpret_cast<queue_counters*>(control)),
+        records_(reinterpret_cast<cid_record*>(control + queue_control_layout::of(shape).records_offset)),
+        free_(control + queue_control_layout::of(shape).free_offset),
+        cids_(shape.cids()),
+        index_bits_(shape.cid_index_bits()) {}
+
+  /// Makes every CID free. Generations go on from where they were, so that tickets from before are stale; on a fresh
+  /// block, which is zeroed, they start from 0. Nobody else uses the table meanwhile.
+  NKV_HD void initialize() const noexcept {
+    for (std::uint32_t i = 0; i < cids_; ++i)
+      records_[i].word = word(generation_of(records_[i].word) + 1, cid_state::free);
+    if constexpr (Sharing::is_shared) {
+      for (std::uint32_t w = 0; w * 32 < cids_; ++w)
+        bitmap()[w] = cids_ - w * 32 >= 32 ? ~0u : (1u << (cids_ - w * 32)) - 1u;
+    } else {
+      for (std::uint32_t i = 0; i < cids_; ++i) stack()[i] = static_cast<std::uint16_t>(cids_ - 1 - i);
+      counters_->free_cids = cids_;
+    }
+  }
+
+  /// Takes a free CID.
+  /// @return its index, or ticket::none where all are in use or in quarantine
+  [[nodiscard]] NKV_HD std::uint32_t claim() const noexcept {
+    if constexpr (Sharing::is_shared) {
+      const std::uint32_t words = (cids_ + 31) / 32;
+      // Neighbouring claims start at the same word, so that hot records stay in cache; a contended word is left to
+      // whoever won it.
+      std::uint32_t w = (Atomics::load_relaxed(&counters_->sq_next, scope_) >> 5) & (words - 1);
+      for (std::uint32_t tried = 0; tried < words; ++tried, w = w + 1 == words ? 0 : w + 1) {
+        std::uint32_t free_bits = Atomics::load_relaxed(&bitmap()[w], scope_);
+        while (free_bits != 0) {
+          const std::uint32_t bit = free_bits & (0u - free_bits);
+          // Acquire: the record's last use by its previous owner, before release(), comes before ours.
+          const std::uint32_t before = Atomics::fetch_and(&bitmap()[w], ~bit, scope_);
+          if ((before & bit) != 0) return w * 32 + count_trailing_zeros(bit);
+          free_bits = before & ~bit;
+        }
+      }
+      return ticket::none;
+    } else {
+      if (counters_->free_cids == 0) return ticket::none;
+      return stack()[--counters_->free_cids];
+    }
+  }
+
+  /// Marks a claimed CID as in use by a command about to be published.
+  /// @return the ticket that names this use
+  NKV_HD ticket begin(std::uint32_t index) const noexcept {
+    const std::uint32_t generation = generation_of(Atomics::load_relaxed(&records_[index].word, scope_));
+    // Release: pairs with the load in complete(); a waiter's reads of the record's last use, which the claim ordered
+    // before this, come before the reaper's writes of the next.
+    Atomics::store_release(&records_[index].word, word(generation, cid_state::in_flight), scope_);
+    return {index, generation};
+  }
+
+  /// Gives back a claimed CID that no command was made with.
+  NKV_HD void unclaim(std::uint32_t index) const noexcept { put_back(index); }
+
+  /// The CID on the wire.
+  [[nodiscard]] NKV_HD std::uint16_t wire_cid(ticket t) const noexcept {
+    return static_cast<std::uint16_t>(t.index | (t.generation << index_bits_));
+  }
+
+  /// Records a completion. Called by the one thread that reads the completion queue.
+  /// @return whether the CID was one of a command in flight or in quarantine; if not, nothing was changed
+  NKV_HD bool complete(const cqe& entry) const noexcept {
+    const std::uint32_t index = entry.cid() & ((1u << index_bits_) - 1u);
+    if (index >= cids_) return false;
+    cid_record& r = records_[index];
+    // Acquire: pairs with begin().
+    std::uint32_t seen = Atomics::load_acquire(&r.word, scope_);
+    const std::uint32_t generation = generation_of(seen);
+    if (wire_cid({index, generation}) != entry.cid()) return false;
+    if (state_of(seen) == cid_state::in_flight) {
+      r.dw0 = entry.dw0();
+      r.status_field = entry.status_field();
+      if constexpr (Sharing::is_shared) {
+        // Release: dw0 and status_field are written before a waiter's acquire sees `done`. A cancel may come between.
+        if (Atomics::compare_exchange(&r.word, seen, word(generation, cid_state::done), scope_)) return true;
+      } else {
+        r.word = word(generation, cid_state::done);
+        return true;
+      }
+    }
+    if (state_of(seen) != cid_state::abandoned) return false;
+    count(&counters_->late_completions);
+    finish_use(index, generation);
+    return true;
+  }
+
+  /// @return how the command ended, leaving it to be consumed; would_block while it is in flight; cancelled after
+  ///         cancel(); stale_ticket once it was consumed, or for a ticket that is not of this table
+  [[nodiscard]] NKV_HD completion peek(ticket t) const noexcept {
+    if (t.index >= cids_) return {client_status::stale_ticket, 0};
+    const cid_record& r = records_[t.index];
+    // Acquire: pairs with complete(); dw0 and status_field are read after the state that says they are there.
+    const std::uint32_t seen = Atomics::load_acquire(&r.word, scope_);
+    if (seen == word(t.generation, cid_state::done))
+      return {status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+    if (seen == word(t.generation, cid_state::in_flight)) return {client_status::would_block, 0};
+    if (seen == word(t.generation, cid_state::abandoned)) return {client_status::cancelled, 0};
+    return {client_status::stale_ticket, 0};
+  }
+
+  /// Frees the CID of a completed command; the ticket is stale afterwards.
+  /// @return false, and nothing changed, where the ticket does not name a completed command
+  NKV_HD bool consume(ticket t) const noexcept {
+    if (t.index >= cids_) return false;
+    std::uint32_t expected = word(t.generation, cid_state::done);
+    if constexpr (Sharing::is_shared) {
+      // Two threads with one ticket: one alone frees the CID.
+      if (!Atomics::compare_exchange(&records_[t.index].word, expected, word(t.generation + 1, cid_state::free),
+                                     scope_))
+        return false;
+    } else {
+      if (records_[t.index].word != expected) return false;
+      records_[t.index].word = word(t.generation + 1, cid_state::free);
+    }
+    put_back(t.index);
+    return true;
+  }
+
+  /// Lets go of a command: one in flight goes into quarantine until its completion arrives, a completed one is
+  /// consumed. Returns at once.
+  /// @return false where the ticket was stale
+  NKV_HD bool cancel(ticket t) const noexcept {
+    if (t.index >= cids_) return false;
+    std::uint32_t expected = word(t.generation, cid_state::in_flight);
+    if constexpr (Sharing::is_shared) {
+      if (Atomics::compare_exchange(&records_[t.index].word, expected, word(t.generation, cid_state::abandoned),
+                                    scope_))
+        return true;
+    } else {
+      if (records_[t.index].word == expected) {
+        records_[t.index].word = word(t.generation, cid_state::abandoned);
+        return true;
+      }
+    }
+    return consume(t);
+  }
+
+  /// Whether the controller has completed the command, whoever consumed it.
+  [[nodiscard]] NKV_HD bool completed(ticket t) const noexcept {
+    if (t.index >= cids_) return true;
+    // Acquire: what the controller wrote before the completion is visible to whoever reuses the buffer.
+    const std::uint32_t seen = Atomics::load_acquire(&records_[t.index].word, scope_);
+    return generation_of(seen) != (t.generation & generation_mask) || state_of(seen) == cid_state::done ||
+           state_of(seen) == cid_state::free;
+  }
+
+  /// CIDs that are free now. A snapshot.
+  [[nodiscard]] NKV_HD std::uint32_t free_count() const noexcept {
+    if constexpr (Sharing::is_shared) {
+      std::uint32_t n = 0;
+      for (std::uint32_t w = 0; w * 32 < cids_; ++w) n += count_ones(Atomics::load_relaxed(&bitmap()[w], scope_));
+      return n;
+    } else {
+      return counters_->free_cids;
+    }
+  }
+
+  [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return cids_; }
+
+  /// Adds one to a counter that other threads may only read.
+  NKV_HD static void count(std::uint32_t* counter) noexcept {
+    Atomics::store_relaxed(counter, Atomics::load_relaxed(counter, scope_) + 1u, scope_);
+  }
+
+ private:
+  static constexpr std::uint32_t generation_mask = 0x3fffffffu;
+
+  NKV_HD static constexpr std::uint32_t word(std::uint32_t generation, cid_state s) noexcept {
+    return generation << 2 | static_cast<std::uint32_t>(s);
+  }
+  NKV_HD static constexpr std::uint32_t generation_of(std::uint32_t w) noexcept { return w >> 2; }
+  NKV_HD static constexpr cid_state state_of(std::uint32_t w) noexcept { return static_cast<cid_state>(w & 3u); }
+
+  NKV_HD std::uint32_t* bitmap() const noexcept { return reinterpret_cast<std::uint32_t*>(free_); }
+  NKV_HD std::uint16_t* stack() const noexcept { return reinterpret_cast<std::uint16_t*>(free_); }
+
+  NKV_HD void finish_use(std::uint32_t index, std::uint32_t generation) const noexcept {
+    // Release: pairs with completed(); the controller's last write comes before a buffer is seen as quiesced.
+    Atomics::store_release(&records_[index].word, word(generation + 1, cid_state::free), scope_);
+    put_back(index);
+  }
+
+  NKV_HD void put_back(std::uint32_t index) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      // Release: our last use of the record comes before the next owner's claim().
+      Atomics::fetch_or(&bitmap()[index / 32], 1u << (index % 32), scope_);
+    } else {
+      stack()[counters_->free_cids++] = static_cast<std::uint16_t>(index);
+    }
+  }
+
+  queue_counters* counters_ = nullptr;
+  cid_record* records_ = nullptr;
+  std::byte* free_ = nullptr;
+  std::uint32_t cids_ = 0;
+  std::uint32_t index_bits_ = 0;
+};
+
+}  // namespace nkv::inline NKV_ABI

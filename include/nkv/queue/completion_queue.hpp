@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/atomic.hpp>
+#include <nkv/base/bits.hpp>
+#include <nkv/base/config.hpp>
+#include <nkv/queue/doorbell.hpp>
+#include <nkv/queue/queue_control.hpp>
+#include <nkv/queue/queue_shape.hpp>
+#include <nkv/queue/sharing.hpp>
+#include <nkv/spec/cqe.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nkv::inline NKV_ABI {
+
+/// The ring of completion queue entries, read by one thread at a time: whoever finds nobody reading reads for all.
+///
+/// A view: copies are the same ring. With `shared` any thread may call reap() at any time. Host and device.
+template <class Sharing, class Atomics = native_atomics>
+class completion_queue {
+  static constexpr auto scope_ = Sharing::state_scope;
+
+ public:
+  constexpr completion_queue() noexcept = default;
+  /// @param ring    shape.cq_entries entries that the controller writes
+  /// @param control a block laid out by queue_control_layout::of(shape); both outlive the view
+  NKV_HD completion_queue(const cqe* ring, std::byte* control, const queue_shape& shape) noexcept
+      : ring_(ring),
+        counters_(reinterpret_cast<queue_counters*>(control)),
+        mask_(shape.cq_entries - 1),
+        phase_bit_(count_trailing_zeros(shape.cq_entries)),
+        interval_(shape.cq_head_interval()) {}
+
+  /// Starts from an empty ring. The entries must be zero: their phase says which were written. Nobody else uses it
+  /// meanwhile.
+  NKV_HD void initialize() const noexcept {
+    counters_->cq_head = 0;
+    counters_->cq_rung = 0;
+    counters_->reaping = 0;
+  }
+
+  /// Reads up to `budget` new entries, oldest first, and calls `consume(entry)` for each. The head doorbell is rung
+  /// only when a good part of the ring was read since the last time.
+  /// @return how many were read; 0 where another thread is reading
+  template <doorbell Doorbell, class Consume>
+  NKV_HD std::uint32_t reap(const Doorbell& doorbell, std::uint32_t budget, const Consume& consume) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      // Looking first keeps the line shared among waiters. Acquire: the last reader's counters are visible.
+      if (Atomics::load_relaxed(&counters_->reaping, scope_) != 0) return 0;
+      if (Atomics::exchange(&counters_->reaping, std::uint32_t{1}, scope_) != 0) return 0;
+    }
+    std::uint32_t head = counters_->cq_head;
+    const std::uint32_t start = head;
+    cqe entry;
+    while (head - start < budget && read(head, entry)) {
+      ++head;
+      consume(static_cast<const cqe&>(entry));
+    }
+    if (head != start) {
+      counters_->cq_head = head;
+      if (head - counters_->cq_rung >= interval_) {
+        counters_->cq_rung = head;
+        Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
+        doorbell.ring_cq_head(head & mask_);
+      }
+    }
+    // Release: the counters are written before the next reader takes over.
+    if constexpr (Sharing::is_shared) Atomics::store_release(&counters_->reaping, std::uint32_t{0}, scope_);
+    return head - start;
+  }
+
+ private:
+  /// Copies the entry at position `head` if the controller has written it in this lap.
+  NKV_HD bool read(std::uint32_t head, cqe& entry) const noexcept {
+    const cqe& slot = ring_[head & mask_];
+    // The phase is 1 in the ring's first lap and changes with each (NVMe Base 2.0, section 3.3.1.2).
+    const std::uint32_t expected = ((head >> phase_bit_) & 1u) ^ 1u;
+    // Acquire: the phase is read before the dwords that it vouches for. All are read after it, those of its own dword
+    // again, since a controller may write an entry in pieces.
+    const std::uint32_t first = Atomics::load_acquire(&slot.dw[3], system_scope);
+    if (((first >> 16) & 1u) != expected) return false;
+    entry.dw[0] = Atomics::load_relaxed(&slot.dw[0], system_scope);
+    entry.dw[1] = Atomics::load_relaxed(&slot.dw[1], system_scope);
+    entry.dw[2] = Atomics::load_relaxed(&slot.dw[2], system_scope);
+    entry.dw[3] = Atomics::load_relaxed(&slot.dw[3], system_scope);
+    return true;
+  }
+
+  const cqe* ring_ = nullptr;
+  queue_counters* counters_ = nullptr;
+  std::uint32_t mask_ = 0;
+  std::uint32_t phase_bit_ = 0;
+  std::uint32_t interval_ = 1;
+};
+
+}  // namespace nkv::inline NKV_ABI

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/atomic.hpp>
+#include <nkv/base/config.hpp>
+#include <nkv/base/deadline.hpp>
+#include <nkv/base/result.hpp>
+#include <nkv/queue/cid_table.hpp>
+#include <nkv/queue/completion_queue.hpp>
+#include <nkv/queue/doorbell.hpp>
+#include <nkv/queue/queue_control.hpp>
+#include <nkv/queue/queue_shape.hpp>
+#include <nkv/queue/scratch.hpp>
+#include <nkv/queue/sharing.hpp>
+#include <nkv/queue/submission_queue.hpp>
+#include <nkv/queue/ticket.hpp>
+#include <nkv/spec/sqe.hpp>
+#include <nkv/spec/status_code.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace nkv::inline NKV_ABI {
+
+/// The memory and numbers of a queue pair, as its owner hands them out. Everything outlives every ref.
+struct queue_pair_parts {
+  sqe* sq = nullptr;             ///< shape.sq_entries entries, reachable by the controller
+  const cqe* cq = nullptr;       ///< shape.cq_entries entries, reachable by the controller, zero at the start
+  std::byte* control = nullptr;  ///< queue_control_layout::of(shape).size_bytes, 64-byte aligned, not the controller's
+  scratch_arena arena{};         ///< one slot for each of shape.cids() CIDs
+  queue_shape shape{};
+  std::uint16_t qid = 0;
+};
+
+/// A submission queue and its completion queue, used by anybody who holds a copy of this ref.
+///
+/// Steps: reserve() takes a CID, scratch_of() is the memory that goes with it, post() writes the SQE, ring() publishes,
+/// poll() looks once, wait() has a deadline, consume() frees the CID. Completions come in any order and are kept in a
+/// record a CID; whoever polls reads the completion queue for all.
+///
+/// @tparam Sharing  exclusive: one thread at a time calls anything here. shared: any number do, without a mutex
+/// @tparam Doorbell how head and tail are published, see queue/doorbell.hpp
+/// @tparam Atomics  the world's own accesses, or an exploring policy
+/// A trivially copyable value. Host and device.
+template <class Sharing, doorbell Doorbell, class Atomics = native_atomics>
+class queue_pair_ref {
+ public:
+  using sharing_type = Sharing;
+
+  /// A CID in hand, before a command is made with it.
+  struct reservation {
+    std::uint32_t index = ticket::none;
+  };
+
+  constexpr queue_pair_ref() noexcept = default;
+  NKV_HD queue_pair_ref(const queue_pair_parts& parts, const Doorbell& doorbell) noexcept
+      : sq_(parts.sq, parts.control, parts.shape),
+        cq_(parts.cq, parts.control, parts.shape),
+        cids_(parts.control, parts.shape),
+        counters_(reinterpret_cast<queue_counters*>(parts.control)),
+        arena_(parts.arena),
+        doorbell_(doorbell),
+        qid_(parts.qid) {}
+
+  /// Makes the queue empty, as it is right after Create I/O Submission Queue; tickets from before are stale. The owner
+  /// calls it once, before anybody else has a copy.
+  NKV_HD void initialize() const noexcept {
+    sq_.initialize();
+    cq_.initialize();
+    cids_.initialize();
+    counters_->liveness = static_cast<std::uint32_t>(queue_liveness::open);
+  }
+
+  /// Takes a CID, and with it the right to one entry of the ring.
+  /// @return it, or
+  ///         - client/queue_full    queue_shape::cids() commands are outstanding or in quarantine; nothing was written
+  ///         - client/disconnected  the owner declared the controller lost
+  [[nodiscard]] NKV_HD result<reservation> reserve() const noexcept {
+    if (Atomics::load_relaxed(&counters_->liveness, system_scope) != static_cast<std::uint32_t>(queue_liveness::open))
+      return status(client_status::disconnected);
+    const std::uint32_t index = cids_.claim();
+    if (index == ticket::none) return status(client_status::queue_full);
+    return reservation{index};
+  }
+
+  /// Gives a reservation back unused.
+  NKV_HD void cancel(reservation r) const noexcept { cids_.unclaim(r.index); }
+
+  /// The scratch memory that goes with a reservation, until its command is complete.
+  [[nodiscard]] NKV_HD scratch scratch_of(reservation r) const noexcept { return arena_.of(r.index); }
+  /// The room that each command has for a PRP list.
+  [[nodiscard]] NKV_HD std::uint32_t list_bytes() const noexcept { return arena_.list_bytes; }
+
+  /// Writes `command` into the ring under the reservation's CID. Does not ring.
+  /// @return the ticket that names the command until it is consumed
+  NKV_HD ticket post(reservation r, const sqe& command) const noexcept {
+    const ticket t = cids_.begin(r.index);
+    sqe entry = command;
+    entry.set_cid(cids_.wire_cid(t));
+    sq_.post(entry);
+    return t;
+  }
+
+  /// Publishes everything posted with one doorbell; nothing to publish is nothing done.
+  NKV_HD void ring() const noexcept { sq_.ring(doorbell_); }
+
+  /// post() and ring() of a command that needs no scratch memory.
+  /// @return the ticket, or what reserve() returns
+  [[nodiscard]] NKV_HD result<ticket> submit(const sqe& command) const noexcept {
+    const result<reservation> r = reserve();
+    if (!r) return r.error();
+    const ticket t = post(*r, command);
+    ring();
+    return t;
+  }
+
+  /// Looks at the command's record alone; the completion queue is not read. Returns as poll() does.
+  [[nodiscard]] NKV_HD completion peek(ticket t) const noexcept { return cids_.peek(t); }
+
+  /// Looks once. A completed command stays until consume().
+  /// @return how the command ended, or
+  ///         - client/would_block   it has not yet
+  ///         - client/disconnected  it never will: the controller is lost
+  ///         - client/cancelled     it was cancelled
+  ///         - client/stale_ticket  it was consumed
+  [[nodiscard]] NKV_HD completion poll(ticket t) const noexcept {
+    completion c = cids_.peek(t);
+    if (!(c.status == status(client_status::would_block))) return c;
+    reap(cids_.size());
+    c = cids_.peek(t);
+    if (c.status == status(client_status::would_block) && liveness() != queue_liveness::open)
+      c.status = status(client_status::disconnected);
+    return c;
+  }
+
+  /// Polls until the command has ended or the deadline has passed.
+  /// @return as poll(); client/timed_out instead of would_block: the command is still in flight and owns its buffer
+  template <waiting_clock Clock>
+  [[nodiscard]] NKV_HD completion wait(ticket t, deadline<Clock> until) const noexcept {
+    for (std::uint32_t spins = 0;; ++spins) {
+      completion c = poll(t);
+      if (!(c.status == status(client_status::would_block))) return c;
+      // The clock costs more than a look at the ring.
+      if ((spins & (looks_per_clock_read - 1)) == looks_per_clock_read - 1 || until.at_ns() == 0) {
+        if (until.expired()) {
+          c.status = status(client_status::timed_out);
+          return c;
+        }
+      }
+      Clock::relax(spins);
+    }
+  }
+
+  /// Frees a completed command's CID; the ticket is stale afterwards.
+  /// @return success, or client/stale_ticket where the ticket does not name a completed command; nothing was changed
+  NKV_HD status consume(ticket t) const noexcept {
+    return cids_.consume(t) ? status() : status(client_status::stale_ticket);
+  }
+
+  /// Lets go of a command at once. One still in flight keeps its CID and scratch in quarantine, and its buffer must not
+  /// be reused, until quiesced().
+  /// @return success, or client/stale_ticket
+  NKV_HD status cancel(ticket t) const noexcept {
+    return cids_.cancel(t) ? status() : status(client_status::stale_ticket);
+  }
+
+  /// Whether the controller can no longer touch the command's buffer: it completed the command, or the owner has seen
+  /// to it that nothing is written any more. Looks once at the completion queue.
+  [[nodiscard]] NKV_HD bool quiesced(ticket t) const noexcept {
+    if (cids_.completed(t)) return true;
+    reap(cids_.size());
+    return cids_.completed(t) || liveness() == queue_liveness::fenced;
+  }
+
+  /// Reads up to `budget` completions into the records of their CIDs.
+  /// @return how many were read
+  NKV_HD std::uint32_t reap(std::uint32_t budget) const noexcept {
+    return cq_.reap(doorbell_, budget, [this](const cqe& entry) noexcept {
+      if (entry.sqid() != qid_ || !cids_.complete(entry)) cids_.count(&counters_->stray_completions);
+    });
+  }
+
+  /// Declares the controller lost or fenced: pending commands end as disconnected, new ones are refused. Called by the
+  /// owner; any thread.
+  NKV_HD void set_liveness(queue_liveness l) const noexcept {
+    // Release: a fence the owner made comes before anybody sees the queue as fenced and reuses a buffer.
+    Atomics::store_release(&counters_->liveness, static_cast<std::uint32_t>(l), system_scope);
+  }
+  [[nodiscard]] NKV_HD queue_liveness liveness() const noexcept {
+    // Acquire: pairs with set_liveness().
+    return static_cast<queue_liveness>(Atomics::load_acquire(&counters_->liveness, system_scope));
+  }
+
+  /// Commands outstanding or in quarantine. A snapshot.
+  [[nodiscard]] NKV_HD std::uint32_t outstanding() const noexcept { return cids_.size() - cids_.free_count(); }
+  /// Commands that may be outstanding at once.
+  [[nodiscard]] NKV_HD std::uint32_t capacity() const noexcept { return cids_.size(); }
+  [[nodiscard]] NKV_HD std::uint16_t qid() const noexcept { return qid_; }
+  /// The queue's counters; each is written by the thread that holds the work it counts. Read with a relaxed load.
+  [[nodiscard]] NKV_HD const queue_counters& counters() const noexcept { return *counters_; }
+
+ private:
+  static constexpr std::uint32_t looks_per_clock_read = 64;
+
+  submission_queue<Sharing, Atomics> sq_;
+  completion_queue<Sharing, Atomics> cq_;
+  cid_table<Sharing, Atomics> cids_;
+  queue_counters* counters_ = nullptr;
+  scratch_arena arena_{};
+  Doorbell doorbell_{};
+  std::uint16_t qid_ = 0;
+};
+
+static_assert(std::is_trivially_copyable_v<queue_pair_ref<exclusive, mapped_doorbell<>>>);
+static_assert(std::is_trivially_copyable_v<queue_pair_ref<shared, mapped_doorbell<>>>);
+
+}  // namespace nkv::inline NKV_ABI

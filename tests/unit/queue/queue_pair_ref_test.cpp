@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "support/model_controller.hpp"
+
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+using namespace nkv;
+using nkv_test::model_thread;
+using nkv_test::queue_rig;
+using nkv_test::stepping_clock;
+
+namespace {
+
+using test_deadline = deadline<stepping_clock>;
+
+sqe exist_of(std::uint32_t n) {
+  sqe c;
+  c.set_opc(kv_opcode::exist);
+  c.set_nsid(1);
+  c.set_cdw(10, n);
+  return c;
+}
+
+}  // namespace
+
+TEST_SUITE("queue/queue_pair_ref") {
+  TEST_CASE_TEMPLATE("submit: full at depth - 1 -> queue_full, nothing written", Sharing, exclusive, shared) {
+    for (const std::uint32_t entries : {2u, 4u, 64u}) {
+      queue_rig<Sharing> rig(entries);
+      std::vector<ticket> tickets;
+      for (std::uint32_t i = 0; i < entries - 1; ++i) {
+        const result<ticket> t = rig.ref.submit(exist_of(i));
+        REQUIRE(t.has_value());
+        tickets.push_back(*t);
+      }
+      const std::uint32_t tail = rig.doorbells[0];
+      const sqe untouched = rig.sq[entries - 1];
+      CHECK(rig.ref.submit(exist_of(99)).error() == status(client_status::queue_full));
+      CHECK(rig.doorbells[0] == tail);
+      CHECK(std::equal(std::begin(untouched.dw), std::end(untouched.dw), std::begin(rig.sq[entries - 1].dw)));
+      CHECK(rig.controller.fetch() == entries - 1);
+      CHECK(rig.ref.submit(exist_of(99)).error() == status(client_status::queue_full));
+      REQUIRE(rig.controller.complete(0));
+      CHECK(rig.ref.poll(tickets[0]).status.ok());
+      CHECK(rig.ref.submit(exist_of(99)).error() == status(client_status::queue_full));  // not consumed yet
+      CHECK(rig.ref.consume(tickets[0]).ok());
+      CHECK(rig.ref.submit(exist_of(99)).has_value());
+      CHECK(rig.controller.broken() == "");
+    }
+  }
+
+  TEST_CASE_TEMPLATE("a controller that fetches late: nothing is lost over many laps", Sharing, exclusive, shared) {
+    // With as many outstanding entries as the ring has, a late fetch finds tail == head and nothing to do.
+    for (const std::uint32_t entries : {2u, 4u, 16u}) {
+      for (const std::uint32_t cq_entries : {entries, 2 * entries, 4 * entries}) {
+        queue_rig<Sharing> rig(entries, cq_entries);
+        std::deque<ticket> open;
+        std::uint32_t sent = 0;
+        std::uint32_t done = 0;
+        for (int round = 0; round < 2000; ++round) {
+          for (;;) {
+            const result<ticket> t = rig.ref.submit(exist_of(sent));
+            if (!t) break;
+            open.push_back(*t);
+            ++sent;
+          }
+          REQUIRE(rig.controller.fetch(1 + static_cast<std::size_t>(round % 3)) > 0);
+          while (!rig.controller.pending().empty())
+            REQUIRE(rig.controller.complete(static_cast<std::size_t>(round) % rig.controller.pending().size(), {}, 7));
+          for (auto t = open.begin(); t != open.end();) {
+            const completion c = rig.ref.poll(*t);
+            if (c.status == status(client_status::would_block)) {
+              ++t;
+              continue;
+            }
+            REQUIRE(c.status.ok());
+            REQUIRE(c.dw0 == 7);
+            REQUIRE(rig.ref.consume(*t).ok());
+            t = open.erase(t);
+            ++done;
+          }
+        }
+        CHECK(done > 1500);
+        CHECK(sent == done + open.size());
+        CHECK(rig.controller.broken() == "");
+        CHECK(rig.ref.counters().stray_completions == 0);
+      }
+    }
+  }
+
+  TEST_CASE_TEMPLATE("completions out of order: each finds its own", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(16);
+    std::vector<ticket> tickets;
+    for (std::uint32_t i = 0; i < 15; ++i) tickets.push_back(*rig.ref.submit(exist_of(i)));
+    rig.controller.fetch();
+    // Last first, with the command's own number as the result.
+    while (!rig.controller.pending().empty()) {
+      const std::size_t last = rig.controller.pending().size() - 1;
+      const std::uint32_t number = rig.controller.pending()[last].cdw(10);
+      REQUIRE(rig.controller.complete(last, number % 2 ? status(status_code_type::command_specific, 0x89) : status{},
+                                      number));
+    }
+    for (std::uint32_t i = 0; i < 15; ++i) {
+      const completion c = rig.ref.poll(tickets[i]);
+      CHECK(c.dw0 == i);
+      CHECK(c.status.is_key_exists() == (i % 2 == 1));
+      CHECK(rig.ref.consume(tickets[i]).ok());
+    }
+    CHECK(rig.ref.outstanding() == 0);
+  }
+
+  TEST_CASE_TEMPLATE("a slow command holds a CID, not the ring", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(4);
+    const ticket slow = *rig.ref.submit(exist_of(1000));
+    rig.controller.fetch();
+    for (std::uint32_t i = 0; i < 100; ++i) {
+      const ticket t = *rig.ref.submit(exist_of(i));
+      REQUIRE(rig.controller.fetch() == 1);
+      REQUIRE(rig.controller.complete(1));
+      REQUIRE(rig.ref.poll(t).status.ok());
+      REQUIRE(rig.ref.consume(t).ok());
+    }
+    CHECK(rig.ref.poll(slow).status == status(client_status::would_block));
+    REQUIRE(rig.controller.complete(0, {}, 5));
+    CHECK(rig.ref.poll(slow).dw0 == 5);
+    CHECK(rig.controller.broken() == "");
+  }
+
+  TEST_CASE_TEMPLATE("wait: deadline 0 looks once; a deadline reached -> timed_out, still in flight", Sharing,
+                     exclusive, shared) {
+    queue_rig<Sharing> rig(4);
+    const ticket t = *rig.ref.submit(exist_of(1));
+    stepping_clock::step = 1;
+    CHECK(rig.ref.wait(t, test_deadline{}).status == status(client_status::timed_out));
+    CHECK(rig.ref.wait(t, test_deadline::after_ns(50)).status == status(client_status::timed_out));
+    CHECK(rig.ref.poll(t).status == status(client_status::would_block));
+    rig.controller.fetch();
+    rig.controller.complete(0, status(status_code_type::generic, 6, true));
+    const completion c = rig.ref.wait(t, test_deadline{});
+    CHECK(c.status == status(status_code_type::generic, 6));
+    CHECK(c.status.dnr());
+    CHECK(rig.ref.consume(t).ok());
+    CHECK(rig.ref.consume(t) == status(client_status::stale_ticket));
+    CHECK(rig.ref.poll(t).status == status(client_status::stale_ticket));
+  }
+
+  TEST_CASE_TEMPLATE("cancel: the CID and its scratch stay out of use until the late completion", Sharing, exclusive,
+                     shared) {
+    queue_rig<Sharing> rig(4);
+    const auto r = rig.ref.reserve();
+    const scratch s = rig.ref.scratch_of(*r);
+    const ticket t = rig.ref.post(*r, exist_of(1));
+    rig.ref.ring();
+    CHECK(rig.ref.cancel(t).ok());
+    CHECK(rig.ref.cancel(t) == status(client_status::stale_ticket));
+    CHECK(rig.ref.poll(t).status == status(client_status::cancelled));
+    for (int i = 0; i < 2; ++i) {
+      const auto other = rig.ref.reserve();
+      REQUIRE(other.has_value());
+      CHECK(rig.ref.scratch_of(*other).head != s.head);
+    }
+    CHECK(rig.ref.reserve().error() == status(client_status::queue_full));
+    rig.controller.fetch();
+    CHECK_FALSE(rig.ref.quiesced(t));
+    rig.controller.complete(0);
+    CHECK(rig.ref.quiesced(t));
+    CHECK(rig.ref.counters().late_completions == 1);
+    CHECK(rig.ref.reserve().has_value());
+  }
+
+  TEST_CASE_TEMPLATE("a controller that lies: strays are counted and ignored", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(8);
+    const ticket t = *rig.ref.submit(exist_of(1));
+    rig.controller.fetch();
+    const std::uint16_t cid = rig.controller.pending()[0].cid();
+    rig.controller.post(static_cast<std::uint16_t>(cid + 1));  // never sent
+    rig.controller.post(0xffff);
+    rig.controller.post(cid, {}, 0, 1);  // another queue's
+    rig.controller.post(static_cast<std::uint16_t>(cid ^ 0x8000));
+    CHECK(rig.ref.poll(t).status == status(client_status::would_block));
+    CHECK(rig.ref.counters().stray_completions == 4);
+    rig.controller.complete(0, {}, 9);
+    rig.controller.post(cid, status(status_code_type::generic, 6), 1);  // twice
+    CHECK(rig.ref.poll(t).dw0 == 9);
+    CHECK(rig.ref.poll(t).status.ok());
+    rig.ref.reap(8);
+    CHECK(rig.ref.counters().stray_completions == 5);
+    CHECK(rig.ref.consume(t).ok());
+    CHECK(rig.ref.outstanding() == 0);
+  }
+
+  TEST_CASE_TEMPLATE("lost, then fenced: pending commands end, buffers are safe only when fenced", Sharing, exclusive,
+                     shared) {
+    queue_rig<Sharing> rig(8);
+    const ticket done = *rig.ref.submit(exist_of(1));
+    const ticket open = *rig.ref.submit(exist_of(2));
+    rig.controller.fetch();
+    rig.controller.complete(0, {}, 4);
+    rig.ref.set_liveness(queue_liveness::lost);
+    CHECK(rig.ref.poll(done).dw0 == 4);  // what had arrived is still told
+    CHECK(rig.ref.poll(open).status == status(client_status::disconnected));
+    CHECK(rig.ref.wait(open, test_deadline::after_ns(1000000)).status == status(client_status::disconnected));
+    CHECK_FALSE(rig.ref.quiesced(open));
+    CHECK(rig.ref.submit(exist_of(3)).error() == status(client_status::disconnected));
+    rig.ref.set_liveness(queue_liveness::fenced);
+    CHECK(rig.ref.quiesced(open));
+    CHECK(rig.ref.reserve().error() == status(client_status::disconnected));
+    rig.ref.initialize();
+    CHECK(rig.ref.poll(open).status == status(client_status::stale_ticket));
+    CHECK(rig.ref.submit(exist_of(3)).has_value());
+  }
+
+  TEST_CASE_TEMPLATE("post without ring, then one ring: one doorbell a batch", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(64);
+    for (int batch = 0; batch < 20; ++batch) {
+      std::vector<ticket> tickets;
+      for (std::uint32_t i = 0; i < 32; ++i) tickets.push_back(rig.ref.post(*rig.ref.reserve(), exist_of(i)));
+      CHECK(rig.controller.fetch() == 0);
+      rig.ref.ring();
+      CHECK(rig.controller.fetch() == 32);
+      while (!rig.controller.pending().empty()) rig.controller.complete(0);
+      for (const ticket t : tickets) {
+        CHECK(rig.ref.poll(t).status.ok());
+        CHECK(rig.ref.consume(t).ok());
+      }
+    }
+    CHECK(rig.ref.counters().sq_doorbells == 20);
+    CHECK(rig.ref.counters().cq_doorbells <= 20 * 32 / 64);
+    CHECK(rig.controller.tail_moves() == 20);
+  }
+
+  TEST_CASE_TEMPLATE("reserve and give back: nothing is sent, nothing is lost", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(2);
+    for (int i = 0; i < 10; ++i) {
+      const auto r = rig.ref.reserve();
+      REQUIRE(r.has_value());
+      rig.ref.cancel(*r);
+    }
+    CHECK(rig.ref.outstanding() == 0);
+    CHECK(rig.doorbells[0] == 0);
+  }
+
+  TEST_CASE_TEMPLATE("depth 2 for a long time: every command answered", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(2, 2);
+    model_thread<Sharing> controller(rig, [](const sqe& c) { return std::pair{status{}, c.cdw(10)}; });
+    for (std::uint32_t i = 0; i < 5000; ++i) {
+      const result<ticket> t = rig.ref.submit(exist_of(i));
+      REQUIRE(t.has_value());
+      const completion c = rig.ref.wait(*t, deadline<stepping_clock>{~0ull});
+      REQUIRE(c.status.ok());
+      REQUIRE(c.dw0 == i);
+      REQUIRE(rig.ref.consume(*t).ok());
+    }
+    CHECK(rig.controller.broken() == "");
+  }
+
+  TEST_CASE("64 threads on one shared queue: every command answered once, to its own thread") {
+    for (const std::uint32_t entries : {2u, 16u, 256u}) {
+      queue_rig<shared> rig(entries, entries == 16 ? 16 : 0);
+      std::atomic<std::uint32_t> wrong{0};
+      {
+        model_thread<shared> controller(
+            rig, [](const sqe& c) { return std::pair{status{}, c.cdw(10) * 3}; }, 7, entries);
+        std::vector<std::thread> pool;
+        for (std::uint32_t n = 0; n < 64; ++n)
+          pool.emplace_back([&rig, &wrong, n] {
+            for (std::uint32_t i = 0; i < 60; ++i) {
+              const std::uint32_t number = n * 1000 + i;
+              result<ticket> t = rig.ref.submit(exist_of(number));
+              while (!t) {
+                if (!(t.error() == status(client_status::queue_full))) ++wrong;
+                rig.ref.reap(rig.ref.capacity());
+                std::this_thread::yield();
+                t = rig.ref.submit(exist_of(number));
+              }
+              completion c = rig.ref.poll(*t);
+              while (c.status == status(client_status::would_block)) {
+                std::this_thread::yield();
+                c = rig.ref.poll(*t);
+              }
+              if (!c.status.ok() || c.dw0 != number * 3) ++wrong;
+              if (!rig.ref.consume(*t).ok()) ++wrong;
+            }
+          });
+        for (std::thread& t : pool) t.join();
+      }
+      CHECK(wrong.load() == 0);
+      CHECK(rig.controller.fetched() == 64 * 60);
+      CHECK(rig.ref.outstanding() == 0);
+      CHECK(rig.ref.counters().stray_completions == 0);
+      CHECK(rig.controller.broken() == "");
+    }
+  }
+
+  TEST_CASE("threads that cancel at random: every CID comes home") {
+    queue_rig<shared> rig(32);
+    {
+      model_thread<shared> controller(rig, [](const sqe& c) { return std::pair{status{}, c.cdw(10)}; }, 3);
+      std::vector<std::thread> pool;
+      for (std::uint32_t n = 0; n < 8; ++n)
+        pool.emplace_back([&rig, n] {
+          for (std::uint32_t i = 0; i < 400; ++i) {
+            const result<ticket> t = rig.ref.submit(exist_of(i));
+            if (!t) {
+              rig.ref.reap(4);
+              std::this_thread::yield();
+              continue;
+            }
+            if ((i + n) % 2 == 0) {
+              static_cast<void>(rig.ref.cancel(*t));
+              while (!rig.ref.quiesced(*t)) std::this_thread::yield();
+            } else {
+              while (rig.ref.poll(*t).status == status(client_status::would_block)) std::this_thread::yield();
+              static_cast<void>(rig.ref.consume(*t));
+            }
+          }
+        });
+      for (std::thread& t : pool) t.join();
+    }
+    CHECK(rig.ref.outstanding() == 0);
+    CHECK(rig.ref.counters().stray_completions == 0);
+    CHECK(rig.controller.broken() == "");
+  }
+
+  TEST_CASE("a ref is a plain value") {
+    CHECK(std::is_trivially_copyable_v<queue_pair_ref<shared, mapped_doorbell<>>>);
+    CHECK(std::is_trivially_destructible_v<queue_pair_ref<exclusive, mapped_doorbell<>>>);
+  }
+}

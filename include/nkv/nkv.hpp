@@ -19,6 +19,7 @@
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
+#include <nkv/client/plain_path.hpp>
 #include <nkv/command/admin.hpp>
 #include <nkv/command/command_key.hpp>
 #include <nkv/command/data_pointer_builder.hpp>

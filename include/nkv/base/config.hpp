@@ -71,3 +71,11 @@
 #else
 #define NKV_HD
 #endif
+
+/// Marks a step of the submission or completion path, which is worth its call only where its arguments are known: the
+/// operation's kind, mostly, folds away what the others would need.
+#if NKV_CUDA
+#define NKV_INLINE __forceinline__
+#else
+#define NKV_INLINE inline __attribute__((always_inline))
+#endif

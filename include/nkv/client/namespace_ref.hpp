@@ -9,6 +9,7 @@
 #include <nkv/client/encode.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
+#include <nkv/client/plain_path.hpp>
 #include <nkv/kv/key.hpp>
 #include <nkv/kv/list_page.hpp>
 #include <nkv/kv/namespace_profile.hpp>
@@ -44,7 +45,7 @@ class namespace_ref {
 
   constexpr namespace_ref() noexcept = default;
   NKV_HD namespace_ref(const Queue& queue, const namespace_profile& profile) noexcept
-      : queue_(queue), profile_(profile) {}
+      : queue_(queue), plain_(profile), profile_(profile) {}
 
   [[nodiscard]] NKV_HD const namespace_profile& profile() const noexcept { return profile_; }
   [[nodiscard]] NKV_HD const Queue& queue() const noexcept { return queue_; }
@@ -120,7 +121,9 @@ class namespace_ref {
   /// Any operation, to its end or the deadline.
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD outcome run(const operation& op, deadline<Clock> until) const noexcept {
-    if (const status s = validate(op, profile_, queue_.list_bytes()); !s) return refused(s, op);
+    if (!plain_.takes(op)) [[unlikely]] {
+      if (const status s = check(op); !s) return refused(s, op);
+    }
     for (std::uint32_t spins = 0;; ++spins) {
       const result<kv_ticket> t = send(op);
       if (t) {
@@ -140,9 +143,11 @@ class namespace_ref {
   /// @return the ticket, valid until poll() or wait() gave its outcome or cancel() was called, or what validate() and
   /// the
   ///         queue's reserve() return; nothing was sent then
-  [[nodiscard]] NKV_HD result<kv_ticket> submit(const operation& op,
-                                                submit_mode mode = submit_mode::ring) const noexcept {
-    if (const status s = validate(op, profile_, queue_.list_bytes()); !s) return s;
+  [[nodiscard]] NKV_HD NKV_INLINE result<kv_ticket> submit(const operation& op,
+                                                           submit_mode mode = submit_mode::ring) const noexcept {
+    if (!plain_.takes(op)) [[unlikely]] {
+      if (const status s = check(op); !s) return s;
+    }
     const result<kv_ticket> t = send(op);
     if (t && mode == submit_mode::ring) queue_.ring();
     return t;
@@ -155,7 +160,9 @@ class namespace_ref {
   /// @return the outcome; client/would_block while there is none; client/stale_ticket. Of a lost controller
   ///         client/disconnected, or outcome_unknown where the operation changes what is stored: the ticket stays then,
   ///         for quiesced()
-  [[nodiscard]] NKV_HD outcome poll(const kv_ticket& t) const noexcept { return take(t, queue_.poll(t.ticket)); }
+  [[nodiscard]] NKV_HD NKV_INLINE outcome poll(const kv_ticket& t) const noexcept {
+    return read_outcome(t, profile_, queue_.take(t.ticket));
+  }
 
   /// Polls until there is an outcome or the deadline has passed.
   /// @return as poll(); client/timed_out instead of would_block: the operation is still under way
@@ -257,25 +264,31 @@ class namespace_ref {
   }
 
   /// Posts a validated operation, without ringing.
-  NKV_HD result<kv_ticket> send(const operation& op) const noexcept {
+  NKV_HD NKV_INLINE result<kv_ticket> send(const operation& op) const noexcept {
     const auto r = queue_.reserve();
     if (!r) return r.error();
-    const result<sqe> command = encode(op, profile_, queue_.scratch_of(*r));
+    if (!plain_.takes(op)) [[unlikely]]
+      return send_encoded(*r, op);
+    const nkv::ticket t = queue_.post(*r, plain_path::command(op, profile_.nsid));
+    return kv_ticket{t, op.opcode, false, op.value.length_bytes, op.user_tag};
+  }
+
+  // The two ways that are not plain take a copy, so that elsewhere an operation need not be in memory at all.
+  NKV_HD status check(operation op) const noexcept { return validate(op, profile_, queue_.list_bytes()); }
+
+  NKV_HD result<kv_ticket> send_encoded(typename Queue::reservation r, operation op) const noexcept {
+    const result<sqe> command = encode(op, profile_, queue_.scratch_of(r));
     if (!command) {
-      queue_.cancel(*r);
+      queue_.cancel(r);
       return command.error();
     }
-    kv_ticket t;
-    t.opcode = op.opcode;
-    t.exist_by_retrieve = op.opcode == kv_opcode::exist && exists_by_retrieve(profile_, op.key);
-    t.buffer_bytes = op.opcode == kv_opcode::execute ? op.result_bytes : op.value.length_bytes;
-    t.user_tag = op.user_tag;
-    t.ticket = queue_.post(*r, *command);
-    return t;
+    const bool by_retrieve = op.opcode == kv_opcode::exist && exists_by_retrieve(profile_, op.key);
+    const std::uint64_t buffer = op.opcode == kv_opcode::execute ? op.result_bytes : op.value.length_bytes;
+    return kv_ticket{queue_.post(r, *command), op.opcode, by_retrieve, buffer, op.user_tag};
   }
 
   /// Turns what the queue says into an outcome, and frees the CID of a completed command.
-  NKV_HD outcome take(const kv_ticket& t, const completion& c) const noexcept {
+  NKV_HD NKV_INLINE outcome take(const kv_ticket& t, const completion& c) const noexcept {
     if (!c.status.is_client()) static_cast<void>(queue_.consume(t.ticket));
     return read_outcome(t, profile_, c);
   }
@@ -290,7 +303,7 @@ class namespace_ref {
   template <waiting_clock Clock, class OnAnswer>
   NKV_HD status exist_each(span<const key_view> keys, deadline<Clock> until, OnAnswer&& on_answer) const noexcept {
     for (const key_view& k : keys) {
-      if (const status s = validate(operation::exist(k), profile_, queue_.list_bytes()); !s) return s;
+      if (const status s = check(operation::exist(k)); !s) return s;
     }
     kv_ticket window[exist_window];
     std::size_t sent = 0;
@@ -334,6 +347,7 @@ class namespace_ref {
   }
 
   Queue queue_{};
+  plain_path plain_{};
   namespace_profile profile_{};
 };
 

@@ -41,13 +41,22 @@ struct outcome {
 
 /// Reads a completion as the operation's outcome, through the namespace's quirks: misses are 87h under either status
 /// code type, and a short buffer is value_too_large however the target reports it.
-[[nodiscard]] NKV_HD constexpr outcome read_outcome(const kv_ticket& t, const namespace_profile& profile,
-                                                    const completion& c) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE constexpr outcome read_outcome(const kv_ticket& t, const namespace_profile& profile,
+                                                               const completion& c) noexcept {
   outcome o;
   o.status = c.status;
   o.user_tag = t.user_tag;
   o.ticket = t.ticket;
   const quirks& q = profile.quirks;
+  if (c.status.ok() && !t.exist_by_retrieve) [[likely]] {
+    if (t.opcode == kv_opcode::retrieve) {
+      o.length_known = q.reports_true_length;
+      o.length_bytes = o.length_known ? c.dw0 : t.buffer_bytes;
+      if (o.length_bytes > t.buffer_bytes) o.status = status(client_status::value_too_large);
+      return o;
+    }
+    if (t.opcode == kv_opcode::store || t.opcode == kv_opcode::remove) return o;
+  }
   if (c.status.is_client()) {
     // No completion will come, or none was waited for: what a changing command did is not known.
     if (operation::opcode_mutates(t.opcode) &&

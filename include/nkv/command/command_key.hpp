@@ -16,7 +16,7 @@ namespace nkv::inline NKV_ABI {
 
 /// Puts a key of 1 to 16 bytes into CDW2, 3, 14 and 15, unused bytes zero, and its length into CDW11 bits 7:0 (KV
 /// Command Set 1.0c, section 3.1). @pre key.size() <= max_inline_key_bytes
-NKV_HD constexpr void set_inline_key(sqe& c, key_view key) noexcept {
+NKV_HD NKV_INLINE constexpr void set_inline_key(sqe& c, key_view key) noexcept {
   if (key.size() == max_inline_key_bytes) {
     c.set_cdw(2, load_le<std::uint32_t>(key.data()));
     c.set_cdw(3, load_le<std::uint32_t>(key.data() + 4));
@@ -36,7 +36,7 @@ NKV_HD constexpr void set_inline_key(sqe& c, key_view key) noexcept {
 /// Puts the key of a command that carries data where its encoding wants it. In payload_head that is the head of the
 /// data, which the data pointer names; the command dwords stay zero.
 /// @return success, or client/bad_argument for a key that the encoding does not carry
-[[nodiscard]] NKV_HD constexpr status set_data_key(sqe& c, key_view key, key_encoding encoding) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE constexpr status set_data_key(sqe& c, key_view key, key_encoding encoding) noexcept {
   if (!carries(encoding, key.size())) return client_status::bad_argument;
   if (encoding == key_encoding::inline_cdw) set_inline_key(c, key);
   return {};
@@ -46,7 +46,7 @@ NKV_HD constexpr void set_inline_key(sqe& c, key_view key) noexcept {
 /// look: a key of up to 16 bytes goes into the dwords and, by the data pointer, into the head; a longer one into the
 /// head alone.
 /// @return success, or client/bad_argument for a key that the encoding does not carry
-[[nodiscard]] NKV_HD constexpr status set_bare_key(sqe& c, key_view key, key_encoding encoding) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE constexpr status set_bare_key(sqe& c, key_view key, key_encoding encoding) noexcept {
   if (!carries(encoding, key.size())) return client_status::bad_argument;
   if (key.size() <= max_inline_key_bytes) set_inline_key(c, key);
   return {};

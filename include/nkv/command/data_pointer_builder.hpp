@@ -42,8 +42,8 @@ namespace nkv::inline NKV_ABI {
 }
 
 /// Whether the controller takes `value` as one SGL block.
-[[nodiscard]] NKV_HD constexpr bool takes_sgl_block(const limits& limits, bool any_granularity,
-                                                    const value_ref& value) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE constexpr bool takes_sgl_block(const limits& limits, bool any_granularity,
+                                                               const value_ref& value) noexcept {
   return limits.sgl &&
          (any_granularity || !limits.sgl_dword_granular || ((value.address | value.length_bytes) & 3u) == 0);
 }
@@ -77,9 +77,9 @@ namespace nkv::inline NKV_ABI {
 /// Names `value` as the controller takes it: one SGL block in the command itself where it takes SGLs, else PRPs.
 /// @param memory for a PRP list; not touched by an SGL block
 /// @pre takes_sgl_block() or check_prp_list()
-[[nodiscard]] NKV_HD inline data_pointer value_data_pointer(const limits& limits, bool any_granularity,
-                                                            const list_memory& memory,
-                                                            const value_ref& value) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE data_pointer value_data_pointer(const limits& limits, bool any_granularity,
+                                                                const list_memory& memory,
+                                                                const value_ref& value) noexcept {
   if (value.empty()) return data_pointer{};
   if (takes_sgl_block(limits, any_granularity, value))
     return data_pointer::sgl(sgl_descriptor::data_block(value.address, static_cast<std::uint32_t>(value.length_bytes)));
@@ -90,8 +90,8 @@ namespace nkv::inline NKV_ABI {
 /// The head's own length keeps to no granularity (the targets that read heads take any).
 /// @param head  `[u16][key]`, in memory that the controller reaches
 /// @pre limits.sgl, and `memory` has room for two descriptors
-[[nodiscard]] NKV_HD inline data_pointer head_data_pointer(const list_memory& memory, const value_ref& head,
-                                                           const value_ref& value) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE data_pointer head_data_pointer(const list_memory& memory, const value_ref& head,
+                                                               const value_ref& value) noexcept {
   const sgl_descriptor first = sgl_descriptor::data_block(head.address, static_cast<std::uint32_t>(head.length_bytes));
   if (value.empty()) return data_pointer::sgl(first);
   auto* const list = reinterpret_cast<sgl_descriptor*>(memory.local);

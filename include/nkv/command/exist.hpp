@@ -16,14 +16,16 @@ namespace nkv::inline NKV_ABI {
 ///             pointer of a command without data stays zero
 /// @return the entry, without a CID, or client/bad_argument for a key that the encoding does not carry
 /// @see KV Command Set 1.0c, Figure 17
-[[nodiscard]] NKV_HD constexpr result<sqe> kv_exist(std::uint32_t nsid, key_view key, key_encoding encoding,
-                                                    const data_pointer& head = {}) noexcept {
-  sqe c;
+[[nodiscard]] NKV_HD NKV_INLINE constexpr result<sqe> kv_exist(std::uint32_t nsid, key_view key, key_encoding encoding,
+                                                               const data_pointer& head = {}) noexcept {
+  // One object from here to the ring: what is returned is never copied.
+  result<sqe> command = sqe{};
+  sqe& c = *command;
   c.set_opc(kv_opcode::exist);
   c.set_nsid(nsid);
   if (encoding == key_encoding::payload_head) c.set_dptr(head);
-  if (const status s = set_bare_key(c, key, encoding); !s) return s;
-  return c;
+  if (const status s = set_bare_key(c, key, encoding); !s) command = s;
+  return command;
 }
 
 }  // namespace nkv::inline NKV_ABI

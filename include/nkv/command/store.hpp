@@ -34,20 +34,22 @@ struct store_options {
 /// together
 ///         with must_not_exist, or touch with a value
 /// @see KV Command Set 1.0c, Figures 31 to 34
-[[nodiscard]] NKV_HD constexpr result<sqe> kv_store(std::uint32_t nsid, key_view key, key_encoding encoding,
-                                                    const data_pointer& data, std::uint32_t value_bytes,
-                                                    const store_options& options = {}) noexcept {
+[[nodiscard]] NKV_HD NKV_INLINE constexpr result<sqe> kv_store(std::uint32_t nsid, key_view key, key_encoding encoding,
+                                                               const data_pointer& data, std::uint32_t value_bytes,
+                                                               const store_options& options = {}) noexcept {
   if ((options.must_exist && options.must_not_exist) || (options.touch && value_bytes != 0))
     return status(client_status::bad_argument);
-  sqe c;
+  // One object from here to the ring: what is returned is never copied.
+  result<sqe> command = sqe{};
+  sqe& c = *command;
   c.set_opc(kv_opcode::store);
   c.set_nsid(nsid);
   c.set_dptr(data);
   c.set_cdw(10, value_bytes);
   c.set_cdw(11, options.bits() << 8);
   c.set_cdw(12, options.ttl_s);
-  if (const status s = set_data_key(c, key, encoding); !s) return s;
-  return c;
+  if (const status s = set_data_key(c, key, encoding); !s) command = s;
+  return command;
 }
 
 }  // namespace nkv::inline NKV_ABI

@@ -59,7 +59,7 @@ class cid_table {
 
   /// Takes a free CID.
   /// @return its index, or ticket::none where all are in use or in quarantine
-  [[nodiscard]] NKV_HD std::uint32_t claim() const noexcept {
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t claim() const noexcept {
     if constexpr (Sharing::is_shared) {
       const std::uint32_t words = (cids_ + 31) / 32;
       // Neighbouring claims start at the same word, so that hot records stay in cache; a contended word is left to
@@ -84,7 +84,7 @@ class cid_table {
 
   /// Marks a claimed CID as in use by a command about to be published.
   /// @return the ticket that names this use
-  NKV_HD ticket begin(std::uint32_t index) const noexcept {
+  NKV_HD NKV_INLINE ticket begin(std::uint32_t index) const noexcept {
     const std::uint32_t generation = generation_of(Atomics::load_relaxed(&records_[index].word, scope_));
     // Release: pairs with the load in complete(); a waiter's reads of the record's last use, which the claim ordered
     // before this, come before the reaper's writes of the next.
@@ -96,13 +96,13 @@ class cid_table {
   NKV_HD void unclaim(std::uint32_t index) const noexcept { put_back(index); }
 
   /// The CID on the wire.
-  [[nodiscard]] NKV_HD std::uint16_t wire_cid(ticket t) const noexcept {
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint16_t wire_cid(ticket t) const noexcept {
     return static_cast<std::uint16_t>(t.index | (t.generation << index_bits_));
   }
 
   /// Records a completion. Called by the one thread that reads the completion queue.
   /// @return whether the CID was one of a command in flight or in quarantine; if not, nothing was changed
-  NKV_HD bool complete(const cqe& entry) const noexcept {
+  NKV_HD NKV_INLINE bool complete(const cqe& entry) const noexcept {
     const std::uint32_t index = entry.cid() & ((1u << index_bits_) - 1u);
     if (index >= cids_) return false;
     cid_record& r = records_[index];
@@ -129,7 +129,7 @@ class cid_table {
 
   /// @return how the command ended, leaving it to be consumed; would_block while it is in flight; cancelled after
   ///         cancel(); stale_ticket once it was consumed, or for a ticket that is not of this table
-  [[nodiscard]] NKV_HD completion peek(ticket t) const noexcept {
+  [[nodiscard]] NKV_HD NKV_INLINE completion peek(ticket t) const noexcept {
     if (t.index >= cids_) return {client_status::stale_ticket, 0};
     const cid_record& r = records_[t.index];
     // Acquire: pairs with complete(); dw0 and status_field are read after the state that says they are there.
@@ -143,7 +143,7 @@ class cid_table {
 
   /// Frees the CID of a completed command; the ticket is stale afterwards.
   /// @return false, and nothing changed, where the ticket does not name a completed command
-  NKV_HD bool consume(ticket t) const noexcept {
+  NKV_HD NKV_INLINE bool consume(ticket t) const noexcept {
     if (t.index >= cids_) return false;
     std::uint32_t expected = word(t.generation, cid_state::done);
     if constexpr (Sharing::is_shared) {
@@ -157,6 +157,24 @@ class cid_table {
     }
     put_back(t.index);
     return true;
+  }
+
+  /// peek(), and consume() of what it found completed, in one step.
+  [[nodiscard]] NKV_HD NKV_INLINE completion take(ticket t) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      const completion c = peek(t);
+      // Of two threads with one ticket one alone has the outcome.
+      if (!c.status.is_client() && !consume(t)) return {client_status::stale_ticket, 0};
+      return c;
+    } else {
+      if (t.index >= cids_) return {client_status::stale_ticket, 0};
+      cid_record& r = records_[t.index];
+      if (r.word != word(t.generation, cid_state::done)) return peek(t);
+      const completion c{status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+      r.word = word(t.generation + 1, cid_state::free);
+      put_back(t.index);
+      return c;
+    }
   }
 
   /// Lets go of a command: one in flight goes into quarantine until its completion arrives, a completed one is
@@ -223,7 +241,7 @@ class cid_table {
     put_back(index);
   }
 
-  NKV_HD void put_back(std::uint32_t index) const noexcept {
+  NKV_HD NKV_INLINE void put_back(std::uint32_t index) const noexcept {
     if constexpr (Sharing::is_shared) {
       // Release: our last use of the record comes before the next owner's claim().
       Atomics::fetch_or(&bitmap()[index / 32], 1u << (index % 32), scope_);

@@ -45,7 +45,8 @@ class completion_queue {
   /// only when a good part of the ring was read since the last time.
   /// @return how many were read; 0 where another thread is reading
   template <doorbell Doorbell, class Consume>
-  NKV_HD std::uint32_t reap(const Doorbell& doorbell, std::uint32_t budget, const Consume& consume) const noexcept {
+  NKV_HD NKV_INLINE std::uint32_t reap(const Doorbell& doorbell, std::uint32_t budget,
+                                       const Consume& consume) const noexcept {
     if constexpr (Sharing::is_shared) {
       // Looking first keeps the line shared among waiters. Acquire: the last reader's counters are visible.
       if (Atomics::load_relaxed(&counters_->reaping, scope_) != 0) return 0;
@@ -73,7 +74,7 @@ class completion_queue {
 
  private:
   /// Copies the entry at position `head` if the controller has written it in this lap.
-  NKV_HD bool read(std::uint32_t head, cqe& entry) const noexcept {
+  NKV_HD NKV_INLINE bool read(std::uint32_t head, cqe& entry) const noexcept {
     const cqe& slot = ring_[head & mask_];
     // The phase is 1 in the ring's first lap and changes with each (NVMe Base 2.0, section 3.3.1.2).
     const std::uint32_t expected = ((head >> phase_bit_) & 1u) ^ 1u;

@@ -76,7 +76,7 @@ class queue_pair_ref {
   /// @return it, or
   ///         - client/queue_full    queue_shape::cids() commands are outstanding or in quarantine; nothing was written
   ///         - client/disconnected  the owner declared the controller lost
-  [[nodiscard]] NKV_HD result<reservation> reserve() const noexcept {
+  [[nodiscard]] NKV_HD NKV_INLINE result<reservation> reserve() const noexcept {
     if (Atomics::load_relaxed(&counters_->liveness, system_scope) != static_cast<std::uint32_t>(queue_liveness::open))
       return status(client_status::disconnected);
     const std::uint32_t index = cids_.claim();
@@ -88,22 +88,20 @@ class queue_pair_ref {
   NKV_HD void cancel(reservation r) const noexcept { cids_.unclaim(r.index); }
 
   /// The scratch memory that goes with a reservation, until its command is complete.
-  [[nodiscard]] NKV_HD scratch scratch_of(reservation r) const noexcept { return arena_.of(r.index); }
+  [[nodiscard]] NKV_HD NKV_INLINE scratch scratch_of(reservation r) const noexcept { return arena_.of(r.index); }
   /// The room that each command has for a PRP list.
   [[nodiscard]] NKV_HD std::uint32_t list_bytes() const noexcept { return arena_.list_bytes; }
 
   /// Writes `command` into the ring under the reservation's CID. Does not ring.
   /// @return the ticket that names the command until it is consumed
-  NKV_HD ticket post(reservation r, const sqe& command) const noexcept {
+  NKV_HD NKV_INLINE ticket post(reservation r, const sqe& command) const noexcept {
     const ticket t = cids_.begin(r.index);
-    sqe entry = command;
-    entry.set_cid(cids_.wire_cid(t));
-    sq_.post(entry);
+    sq_.post(command, cids_.wire_cid(t));
     return t;
   }
 
   /// Publishes everything posted with one doorbell; nothing to publish is nothing done.
-  NKV_HD void ring() const noexcept { sq_.ring(doorbell_); }
+  NKV_HD NKV_INLINE void ring() const noexcept { sq_.ring(doorbell_); }
 
   /// post() and ring() of a command that needs no scratch memory.
   /// @return the ticket, or what reserve() returns
@@ -116,7 +114,7 @@ class queue_pair_ref {
   }
 
   /// Looks at the command's record alone; the completion queue is not read. Returns as poll() does.
-  [[nodiscard]] NKV_HD completion peek(ticket t) const noexcept { return cids_.peek(t); }
+  [[nodiscard]] NKV_HD NKV_INLINE completion peek(ticket t) const noexcept { return cids_.peek(t); }
 
   /// Looks once. A completed command stays until consume().
   /// @return how the command ended, or
@@ -124,13 +122,28 @@ class queue_pair_ref {
   ///         - client/disconnected  it never will: the controller is lost
   ///         - client/cancelled     it was cancelled
   ///         - client/stale_ticket  it was consumed
-  [[nodiscard]] NKV_HD completion poll(ticket t) const noexcept {
+  [[nodiscard]] NKV_HD NKV_INLINE completion poll(ticket t) const noexcept {
     completion c = cids_.peek(t);
     if (!(c.status == status(client_status::would_block))) return c;
     reap(cids_.size());
     c = cids_.peek(t);
     if (c.status == status(client_status::would_block) && liveness() != queue_liveness::open)
       c.status = status(client_status::disconnected);
+    return c;
+  }
+
+  /// poll(), and consume() of a completed command: its outcome is given once.
+  [[nodiscard]] NKV_HD NKV_INLINE completion take(ticket t) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      // Others may have read this completion: looking at the own record first leaves the ring to those who must.
+      const completion c = cids_.take(t);
+      if (!(c.status == status(client_status::would_block))) return c;
+    }
+    reap(cids_.size());
+    completion c = cids_.take(t);
+    if (c.status == status(client_status::would_block)) [[unlikely]] {
+      if (liveness() != queue_liveness::open) c.status = status(client_status::disconnected);
+    }
     return c;
   }
 
@@ -154,7 +167,7 @@ class queue_pair_ref {
 
   /// Frees a completed command's CID; the ticket is stale afterwards.
   /// @return success, or client/stale_ticket where the ticket does not name a completed command; nothing was changed
-  NKV_HD status consume(ticket t) const noexcept {
+  NKV_HD NKV_INLINE status consume(ticket t) const noexcept {
     return cids_.consume(t) ? status() : status(client_status::stale_ticket);
   }
 
@@ -175,7 +188,7 @@ class queue_pair_ref {
 
   /// Reads up to `budget` completions into the records of their CIDs.
   /// @return how many were read
-  NKV_HD std::uint32_t reap(std::uint32_t budget) const noexcept {
+  NKV_HD NKV_INLINE std::uint32_t reap(std::uint32_t budget) const noexcept {
     return cq_.reap(doorbell_, budget, [this](const cqe& entry) noexcept {
       if (entry.sqid() != qid_ || !cids_.complete(entry)) cids_.count(&counters_->stray_completions);
     });

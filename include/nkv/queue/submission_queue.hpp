@@ -42,16 +42,16 @@ class submission_queue {
     for (std::uint32_t i = 0; i <= mask_; ++i) ready_[i] = 0;
   }
 
-  /// Writes `command` as the next entry, all 16 dwords, without ringing.
+  /// Writes `command` under `cid` as the next entry, all 16 dwords, without ringing.
   /// @pre the caller holds a CID of this queue that is in no other entry
-  NKV_HD void post(const sqe& command) const noexcept {
+  NKV_HD NKV_INLINE void post(const sqe& command, std::uint16_t cid) const noexcept {
     if constexpr (Sharing::is_shared) {
       const std::uint32_t position = Atomics::fetch_add(&counters_->sq_next, std::uint32_t{1}, scope_);
-      ring_[position & mask_] = command;
+      write(ring_[position & mask_], command, cid);
       // Release: the SQE stores come before the ringing thread's acquire of this mark, and so before its doorbell.
       Atomics::store_release(&ready_[position & mask_], position + 1, scope_);
     } else {
-      ring_[counters_->sq_next++ & mask_] = command;
+      write(ring_[counters_->sq_next++ & mask_], command, cid);
     }
   }
 
@@ -61,7 +61,7 @@ class submission_queue {
   /// is complete, in order, those of others too. Nobody waits. An entry that follows one still being written is rung by
   /// the writer of that one. The tail moves strictly forwards, by no more than the free entries.
   template <doorbell Doorbell>
-  NKV_HD void ring(const Doorbell& doorbell) const noexcept {
+  NKV_HD NKV_INLINE void ring(const Doorbell& doorbell) const noexcept {
     if constexpr (Sharing::is_shared) {
       // The thread that moves the count from 0 rings until it has seen every request. Acquire-release: a request that
       // was counted brings its mark with it, and what the last ringing thread wrote to sq_rung is visible to the next.
@@ -79,6 +79,26 @@ class submission_queue {
   }
 
  private:
+  /// Dword by dword, so that a command made here stays in registers until it is stored, once.
+  NKV_HD NKV_INLINE static void write(sqe& entry, const sqe& command, std::uint16_t cid) noexcept {
+    entry.dw[0] = (command.dw[0] & 0xffffu) | static_cast<std::uint32_t>(cid) << 16;
+    entry.dw[1] = command.dw[1];
+    entry.dw[2] = command.dw[2];
+    entry.dw[3] = command.dw[3];
+    entry.dw[4] = command.dw[4];
+    entry.dw[5] = command.dw[5];
+    entry.dw[6] = command.dw[6];
+    entry.dw[7] = command.dw[7];
+    entry.dw[8] = command.dw[8];
+    entry.dw[9] = command.dw[9];
+    entry.dw[10] = command.dw[10];
+    entry.dw[11] = command.dw[11];
+    entry.dw[12] = command.dw[12];
+    entry.dw[13] = command.dw[13];
+    entry.dw[14] = command.dw[14];
+    entry.dw[15] = command.dw[15];
+  }
+
   template <doorbell Doorbell>
   NKV_HD void ring_ready(const Doorbell& doorbell) const noexcept {
     std::uint32_t position = counters_->sq_rung;

@@ -44,8 +44,9 @@ sqe encoded(const operation& op, const namespace_profile& p, const scratch_rig& 
 TEST_SUITE("client/encode") {
   TEST_CASE("Store, inline_cdw: the value in one block of the command, the key in the dwords, no scratch touched") {
     scratch_rig rig;
-    const sqe c = encoded(operation::store(key_view::from_text("abc"), {0x123456789, 77, 0}, {.must_exist = true, .ttl_s = 9}),
-                          profile_of(key_encoding::inline_cdw), rig);
+    const sqe c =
+        encoded(operation::store(key_view::from_text("abc"), {0x123456789, 77, 0}, {.must_exist = true, .ttl_s = 9}),
+                profile_of(key_encoding::inline_cdw), rig);
     CHECK(c.opc() == 0x01);
     CHECK(c.nsid() == 9);
     CHECK(c.cdw(2) == 0x636261);
@@ -63,7 +64,8 @@ TEST_SUITE("client/encode") {
     const key_view k = key_view::from_text(name);
     for (const bool store : {true, false}) {
       const value_ref v{0x7001, 4097, 0};
-      const sqe c = encoded(store ? operation::store(k, v) : operation::retrieve(k, v), profile_of(key_encoding::payload_head), rig);
+      const sqe c = encoded(store ? operation::store(k, v) : operation::retrieve(k, v),
+                            profile_of(key_encoding::payload_head), rig);
       CHECK(c.data_format() == psdt::sgl);
       CHECK(c.dptr().sgl1().type() == sgl_type::last_segment);
       CHECK(c.dptr().sgl1().address == 0x60000);
@@ -106,8 +108,10 @@ TEST_SUITE("client/encode") {
     CHECK((a.cdw(10) == 64 && a.cdw(11) == 0));
     CHECK((page[0] == std::byte{0} && page[3] == std::byte{0} && page[4] == std::byte{0xff}));
     page.assign(64, std::byte{0xff});
-    static_cast<void>(encoded(operation::list(key_view::from_text("st"), v, page.data()), profile_of(key_encoding::payload_head), rig));
-    CHECK((page[0] == std::byte{2} && page[1] == std::byte{0} && page[2] == std::byte{'s'} && page[3] == std::byte{'t'}));
+    static_cast<void>(encoded(operation::list(key_view::from_text("st"), v, page.data()),
+                              profile_of(key_encoding::payload_head), rig));
+    CHECK(
+        (page[0] == std::byte{2} && page[1] == std::byte{0} && page[2] == std::byte{'s'} && page[3] == std::byte{'t'}));
   }
 
   TEST_CASE("odd addresses: PRP where the controller asks for dwords, SGL where the encoding knows better") {

@@ -47,10 +47,10 @@ TEST_SUITE("queue/submission_queue") {
   TEST_CASE_TEMPLATE("post: all 16 dwords, in the next entry, nothing rung", Sharing, exclusive, shared) {
     ring_rig<Sharing> rig(4);
     std::memset(static_cast<void*>(rig.ring.get()), 0xee, 64 * 4);
-    rig.queue.post(rig.numbered(1));
-    rig.queue.post(sqe{});
+    rig.queue.post(rig.numbered(1), 77);
+    rig.queue.post(sqe{}, 0);
     for (unsigned d = 0; d < 16; ++d) {
-      CHECK(rig.ring[0].dw[d] == 16 + d);
+      CHECK(rig.ring[0].dw[d] == (d == 0 ? (16u | 77u << 16) : 16 + d));
       CHECK(rig.ring[1].dw[d] == 0);
       CHECK(rig.ring[2].dw[d] == 0xeeeeeeee);
     }
@@ -61,7 +61,7 @@ TEST_SUITE("queue/submission_queue") {
     ring_rig<Sharing> rig(8);
     rig.queue.ring(rig.bell);
     CHECK(rig.tails.empty());
-    for (int i = 0; i < 5; ++i) rig.queue.post(sqe{});
+    for (int i = 0; i < 5; ++i) rig.queue.post(sqe{}, 0);
     rig.queue.ring(rig.bell);
     rig.queue.ring(rig.bell);
     CHECK(rig.tails == std::vector<std::uint32_t>{5});
@@ -73,7 +73,7 @@ TEST_SUITE("queue/submission_queue") {
       ring_rig<Sharing> rig(entries);
       std::vector<std::uint32_t> expected;
       for (std::uint32_t i = 0; i < 1000; ++i) {
-        rig.queue.post(rig.numbered(i));
+        rig.queue.post(rig.numbered(i), 0);
         rig.queue.ring(rig.bell);
         expected.push_back((i + 1) % entries);
         CHECK(rig.ring[i % entries].dw[3] == i * 16 + 3);
@@ -90,7 +90,7 @@ TEST_SUITE("queue/submission_queue") {
     for (std::uint32_t position = 0xfffffffau; position != 0xfffffffeu; ++position) ready[position % 4] = position + 1;
     counters->sq_next = counters->sq_rung = 0xfffffffeu;
     for (std::uint32_t i = 0; i < 6; ++i) {
-      rig.queue.post(rig.numbered(i));
+      rig.queue.post(rig.numbered(i), 0);
       rig.queue.ring(rig.bell);
     }
     CHECK(rig.tails == std::vector<std::uint32_t>{3, 0, 1, 2, 3, 0});
@@ -102,7 +102,7 @@ TEST_SUITE("queue/submission_queue") {
     auto* ready =
         reinterpret_cast<std::uint32_t*>(rig.control.get() + queue_control_layout::of(rig.shape).ready_offset);
     counters->sq_next = 1;  // somebody took position 0 and has not written it
-    rig.queue.post(rig.numbered(1));
+    rig.queue.post(rig.numbered(1), 77);
     rig.queue.ring(rig.bell);
     CHECK(rig.tails.empty());
     ready[0] = 1;  // now it is written; its writer rings
@@ -112,9 +112,9 @@ TEST_SUITE("queue/submission_queue") {
 
   TEST_CASE("ring, shared: a mark from the lap before does not publish") {
     ring_rig<shared> rig(2);
-    rig.queue.post(rig.numbered(0));
+    rig.queue.post(rig.numbered(0), 0);
     rig.queue.ring(rig.bell);
-    rig.queue.post(rig.numbered(1));
+    rig.queue.post(rig.numbered(1), 77);
     rig.queue.ring(rig.bell);
     auto* counters = reinterpret_cast<queue_counters*>(rig.control.get());
     counters->sq_next = 3;  // position 2, the first entry's second lap, is taken and not written
@@ -133,7 +133,7 @@ TEST_SUITE("queue/submission_queue") {
           sqe c;
           c.dw[1] = n;
           c.dw[15] = i;
-          rig.queue.post(c);
+          rig.queue.post(c, 0);
           if (i % 3 != 1) rig.queue.ring(rig.bell);
         }
         rig.queue.ring(rig.bell);

@@ -16,6 +16,7 @@
 #include <nkv/base/status.hpp>
 #include <nkv/client/batch.hpp>
 #include <nkv/client/encode.hpp>
+#include <nkv/client/key_walk.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>

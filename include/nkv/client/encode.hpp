@@ -72,7 +72,8 @@ namespace nkv::inline NKV_ABI {
         if ((o.must_exist && o.must_not_exist) || (o.touch && !op.value.empty())) return client_status::bad_argument;
         if ((o.bits() & q.dropped_store_options) != 0) return client_status::unsupported;
         if (const status s = profile.check_value(op.key, op.value.length_bytes); !s) return s;
-      } else if (!profile.limits.takes_transfer(profile.head_bytes(op.key) + op.value.length_bytes)) {
+      } else if (op.value.length_bytes > 0xffffffffu ||  // first, so that the sum with the head cannot wrap
+                 !profile.limits.takes_transfer(profile.head_bytes(op.key) + op.value.length_bytes)) {
         // A buffer longer than any value is no mistake; one longer than a command carries cannot be sent.
         return client_status::value_too_large;
       }

@@ -7,11 +7,11 @@
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
 #include <nkv/client/encode.hpp>
+#include <nkv/client/key_walk.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
 #include <nkv/client/plain_path.hpp>
 #include <nkv/kv/key.hpp>
-#include <nkv/kv/list_page.hpp>
 #include <nkv/kv/namespace_profile.hpp>
 #include <nkv/kv/value_ref.hpp>
 #include <nkv/queue/ticket.hpp>
@@ -222,35 +222,28 @@ class namespace_ref {
   /// Calls `each(key_view)` for every key from `start` on, page by page, until it returns false or there are no more.
   /// The view lives until `each` returns. Keys come in the target's order; those present throughout come exactly once
   /// where the target continues its listings.
-  /// @param buffer room for a page, at least 4 + 4 + 255 bytes; `local` is the same memory as this code reaches it
-  /// @return success; client/value_too_large where the target lists in one piece only and it does not fit (length_bytes
-  ///         says what would, where known); client/protocol_error or truncated for a page that is none; those of list()
+  /// @param buffer room for a page, key_walk::least_page_bytes() or more; `local` is the same memory as this code
+  /// reaches it
+  /// @return success; client/bad_argument for a shorter page; client/value_too_large where the target lists in one
+  /// piece
+  ///         only and it does not fit (length_bytes says what would, where known); client/protocol_error or truncated
+  ///         for a page that is none; those of list()
   template <waiting_clock Clock, class Each>
   [[nodiscard]] NKV_HD outcome for_each_key(key_view start, const value_ref& buffer, std::byte* local,
                                             deadline<Clock> until, Each&& each) const noexcept {
-    key last;
-    bool continued = false;
-    for (;;) {
-      outcome o = list(continued ? key_view(last) : start, buffer, local, until);
-      if (!o) return o;
-      list_page page({local, static_cast<std::size_t>(buffer.length_bytes)}, profile_.quirks.list_padding);
-      key_view seen;
-      while (!page.done()) {
-        const result<key_view> k = page.next();
-        if (!k) break;
-        // The start is inclusive, and the last page's last key is this one's start.
-        if (continued && *k == key_view(last)) continue;
-        if (!each(*k)) return o;
-        seen = *k;
-      }
-      if (!page.error()) {
-        o.status = page.error();
-        return o;
-      }
-      if (seen.empty() || !profile_.quirks.list_continues) return o;
-      last = *key::from(seen);
-      continued = true;
+    outcome o;
+    if (buffer.length_bytes < key_walk::least_page_bytes(profile_)) {
+      o.status = client_status::bad_argument;
+      return o;
     }
+    key_walk walk(profile_, start);
+    walk_step step = walk_step::next_page;
+    while (step == walk_step::next_page) {
+      o = list(walk.start(), buffer, local, until);
+      step = walk.take(o, {local, static_cast<std::size_t>(buffer.length_bytes)}, each);
+    }
+    o.status = walk.error();
+    return o;
   }
 
  private:

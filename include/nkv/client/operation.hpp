@@ -34,53 +34,27 @@ struct operation {
   [[nodiscard]] NKV_HD static constexpr operation store(key_view key, const value_ref& value,
                                                         const store_options& options = {},
                                                         std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::store;
-    o.key = key;
-    o.value = value;
-    o.store_opts = options;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::store, .store_opts = options, .key = key, .value = value, .user_tag = user_tag};
   }
   /// Retrieve the value of `key` into `buffer`.
   [[nodiscard]] NKV_HD static constexpr operation retrieve(key_view key, const value_ref& buffer,
                                                            const retrieve_options& options = {},
                                                            std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::retrieve;
-    o.key = key;
-    o.value = buffer;
-    o.retrieve_opts = options;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::retrieve, .retrieve_opts = options, .key = key, .value = buffer, .user_tag = user_tag};
   }
   /// Delete `key`.
   [[nodiscard]] NKV_HD static constexpr operation remove(key_view key, std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::remove;
-    o.key = key;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::remove, .key = key, .user_tag = user_tag};
   }
   /// Ask whether `key` exists.
   [[nodiscard]] NKV_HD static constexpr operation exist(key_view key, std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::exist;
-    o.key = key;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::exist, .key = key, .user_tag = user_tag};
   }
   /// List keys from `start`, itself included, into `buffer`; the empty view lists from the first.
   /// @param local the same memory as this code reaches it; its first bytes are written before the command is published
   [[nodiscard]] NKV_HD static constexpr operation list(key_view start, const value_ref& buffer, std::byte* local,
                                                        std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::list;
-    o.key = start;
-    o.value = buffer;
-    o.local = local;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::list, .key = start, .value = buffer, .local = local, .user_tag = user_tag};
   }
   /// Run operation `op_id` on the value of `key`.
   /// @param buffer holds the payload `[u16 length][key][input]`, and takes the result. The head is written here; the
@@ -91,16 +65,14 @@ struct operation {
                                                           std::byte* local, std::uint32_t input_bytes,
                                                           std::uint32_t result_bytes,
                                                           std::uint64_t user_tag = 0) noexcept {
-    operation o;
-    o.opcode = kv_opcode::execute;
-    o.key = key;
-    o.value = buffer;
-    o.local = local;
-    o.op_id = op_id;
-    o.input_bytes = input_bytes;
-    o.result_bytes = result_bytes;
-    o.user_tag = user_tag;
-    return o;
+    return {.opcode = kv_opcode::execute,
+            .key = key,
+            .value = buffer,
+            .local = local,
+            .op_id = op_id,
+            .input_bytes = input_bytes,
+            .result_bytes = result_bytes,
+            .user_tag = user_tag};
   }
 
   /// Whether the operation may change what is stored, so that a lost completion leaves its outcome unknown.

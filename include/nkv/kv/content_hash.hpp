@@ -38,11 +38,11 @@ class blake2b {
       for (std::size_t i = 0; i < fill; ++i) buffer_[used_ + i] = in[i];
       in += fill;
       left -= fill;
-      count(block_bytes);
+      count_ += block_bytes;
       compress(buffer_, false);
       used_ = 0;
       for (; left > block_bytes; in += block_bytes, left -= block_bytes) {
-        count(block_bytes);
+        count_ += block_bytes;
         compress(in, false);
       }
     }
@@ -56,7 +56,7 @@ class blake2b {
   /// Writes the digest. The hash is used up.
   /// @param[out] out digest_bytes bytes, in the order of the RFC
   NKV_HD constexpr void finish(std::byte* out) noexcept {
-    count(used_);
+    count_ += used_;
     for (std::size_t i = used_; i < block_bytes; ++i) buffer_[i] = std::byte{0};
     compress(buffer_, true);
     for (std::size_t i = 0; i < DigestBytes; ++i) out[i] = static_cast<std::byte>((h_[i / 8] >> (8 * (i % 8))) & 0xffu);
@@ -123,11 +123,6 @@ class blake2b {
     mix(v[3], v[4], v[9], v[14], m[sigma<Round, 14>()], m[sigma<Round, 15>()]);
   }
 
-  NKV_HD constexpr void count(std::uint64_t bytes) noexcept {
-    count_low_ += bytes;
-    if (count_low_ < bytes) ++count_high_;
-  }
-
   NKV_HD constexpr void compress(const std::byte* block, bool last) noexcept {
     std::uint64_t m[16] = {};
     for (unsigned i = 0; i < 16; ++i) m[i] = load_le<std::uint64_t>(block + 8 * i);
@@ -136,8 +131,8 @@ class blake2b {
       v[i] = h_[i];
       v[8 + i] = initial(i);
     }
-    v[12] ^= count_low_;
-    v[13] ^= count_high_;
+    // The upper half of the counter would need 2^64 bytes.
+    v[12] ^= count_;
     if (last) v[14] = ~v[14];
     round<0>(v, m);
     round<1>(v, m);
@@ -155,8 +150,7 @@ class blake2b {
   }
 
   std::uint64_t h_[8] = {};
-  std::uint64_t count_low_ = 0;
-  std::uint64_t count_high_ = 0;
+  std::uint64_t count_ = 0;
   std::byte buffer_[block_bytes] = {};
   std::size_t used_ = 0;
 };

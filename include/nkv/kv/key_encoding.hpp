@@ -16,7 +16,7 @@ namespace nkv::inline NKV_ABI {
 
 /// Where a command carries its key. A property of a namespace.
 enum class key_encoding : std::uint8_t {
-  inline_cdw,    ///< CDW2, 3, 14 and 15, length in CDW11: 1 to 16 bytes (KV Command Set 1.0c, section 3)
+  inline_cdw,    ///< CDW2, 3, 14 and 15, length in CDW11: 1 to 16 bytes (KV Command Set 1.0c)
   payload_head,  ///< `[u16 LE length][key]` at the head of the data: 1 to 255 bytes (RADOS-NKV)
 };
 

@@ -10,7 +10,7 @@ namespace nkv::inline NKV_ABI {
 
 /// The longest key that any encoding carries.
 inline constexpr std::uint32_t max_key_bytes = 255;
-/// The longest key that fits the command dwords (KV Command Set 1.0c, section 2.1).
+/// The longest key that fits the command dwords of the KV Command Set 1.0c.
 inline constexpr std::uint32_t max_inline_key_bytes = 16;
 
 /// What a controller and one of its namespaces take in a command, from CAP, CC and Identify. A plain value, filled at
@@ -40,7 +40,7 @@ struct limits {
     sgl_dword_granular = kind == sgls::dword_granular;
   }
 
-  /// Takes over MDTS, a power of two of minimum pages (CAP.MPSMIN); 0 is no limit, and so is a power beyond 2^32 bytes.
+  /// Takes over MDTS, a power of two of minimum pages (CAP.MPSMIN); 0 is no limit, and so is 32 or more.
   NKV_HD constexpr void set_mdts(std::uint8_t mdts, std::uint32_t min_page_bytes) noexcept {
     max_transfer_bytes = 0;
     if (mdts != 0 && mdts < 32) max_transfer_bytes = static_cast<std::uint64_t>(min_page_bytes) << mdts;

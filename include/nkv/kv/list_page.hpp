@@ -16,7 +16,7 @@
 namespace nkv::inline NKV_ABI {
 
 /// Reads the answer to a List, entry by entry: `u32 LE count`, then `{u16 LE length, key, padding}` for each key (KV
-/// Command Set 1.0c, Figure 26).
+/// Command Set 1.0c, List command).
 ///
 /// The page is another party's word. Nothing outside of it is read, whatever it says, and each key handed out lies
 /// inside. Every step reads lengths once; the page is to be at rest (its command completed). Does not own it; keys live

@@ -103,8 +103,8 @@ class cid_table {
   /// Records a completion. Called by the one thread that reads the completion queue.
   /// @return whether the CID was one of a command in flight or in quarantine; if not, nothing was changed
   NKV_HD NKV_INLINE bool complete(const cqe& entry) const noexcept {
-    const std::uint32_t index = entry.cid() & ((1u << index_bits_) - 1u);
-    if (index >= cids_) return false;
+    const std::uint32_t index = entry.cid() & cids_;  // one less than a power of two, and no index itself
+    if (index == cids_) return false;
     cid_record& r = records_[index];
     // Acquire: pairs with begin().
     std::uint32_t seen = Atomics::load_acquire(&r.word, scope_);

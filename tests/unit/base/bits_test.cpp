@@ -10,7 +10,8 @@ using nkv::count_trailing_zeros;
 
 TEST_SUITE("base/bits") {
   static_assert(count_ones(0) == 0 && count_ones(0xffffffff) == 32 && count_ones(0x80000001) == 2);
-  static_assert(count_trailing_zeros(0) == 32 && count_trailing_zeros(1) == 0 && count_trailing_zeros(0x80000000) == 31);
+  static_assert(count_trailing_zeros(0) == 32 && count_trailing_zeros(1) == 0 &&
+                count_trailing_zeros(0x80000000) == 31);
 
   TEST_CASE("count_ones and count_trailing_zeros: many numbers -> what counting bit by bit gives") {
     std::uint32_t x = 1;

@@ -54,4 +54,20 @@ TEST_SUITE("base/endian") {
       CHECK(buffer[at + 8] == std::byte{0xa5});
     }
   }
+
+  TEST_CASE("load and store: when it runs -> as in constant expressions, for every width") {
+    CHECK(le(std::uint8_t{0xfe}) == hex<1>("fe"));
+    CHECK(le(std::uint16_t{0x8102}) == hex<2>("02 81"));
+    CHECK(le(std::uint32_t{0xf1020304}) == hex<4>("04 03 02 f1"));
+    CHECK(le(std::uint64_t{0xf102030405060708}) == hex<8>("08 07 06 05 04 03 02 f1"));
+    CHECK(be(std::uint8_t{0xfe}) == hex<1>("fe"));
+    CHECK(be(std::uint16_t{0x8102}) == hex<2>("81 02"));
+    CHECK(be(std::uint32_t{0xf1020304}) == hex<4>("f1 02 03 04"));
+    CHECK(be(std::uint64_t{0xf102030405060708}) == hex<8>("f1 02 03 04 05 06 07 08"));
+    const block<8> bytes = hex<8>("08 07 06 05 04 03 02 f1");
+    CHECK(nkv::load_le<std::uint8_t>(bytes.bytes) == 0x08);
+    CHECK(nkv::load_le<std::uint16_t>(bytes.bytes) == 0x0708);
+    CHECK(nkv::load_le<std::uint32_t>(bytes.bytes) == 0x05060708);
+    CHECK(nkv::load_le<std::uint64_t>(bytes.bytes) == 0xf102030405060708);
+  }
 }

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,9 +47,17 @@ class model_namespace {
       while (!stop_.load()) {
         if (!hold.load()) {
           rig.controller.fetch();
-          while (!rig.controller.pending().empty()) {
-            const auto [s, dw0] = answer(rig.controller.pending().back());
-            rig.controller.complete(rig.controller.pending().size() - 1, s, dw0);
+          for (std::size_t i = rig.controller.pending().size(); i-- > 0;) {
+            const nkv::sqe c = rig.controller.pending()[i];
+            const bool late = lost_.count(c.cid()) != 0;
+            if (late && !answer_lost.load()) continue;
+            const auto answered = answer(c, late);
+            if (answered) {
+              lost_.erase(c.cid());
+              rig.controller.complete(i, answered->first, answered->second);
+            } else {
+              lost_.insert(c.cid());
+            }
           }
         }
         std::this_thread::yield();
@@ -73,6 +83,20 @@ class model_namespace {
   bool malformed_list = false;
   std::vector<std::uint8_t> opcodes;  ///< of every command answered; look at it while nothing is in flight
   std::string executed_input;
+
+  /// What becomes of a command.
+  enum class fate {
+    done,
+    refused,           ///< 0/06h, and nothing has changed
+    done_yet_refused,  ///< 0/06h, although it was done
+    lost,              ///< no answer, and nothing has changed; done and answered once answer_lost is set
+    done_yet_lost,     ///< done, without an answer
+  };
+  /// Asked about every command, on the model's thread; set it while nothing is in flight.
+  std::function<fate(nkv::kv_opcode, const std::string& key)> decide;
+  std::atomic<bool> answer_lost{false};
+  /// What is stored; for use while nothing is in flight, or by `decide`.
+  std::map<std::string, std::string>& values() { return values_; }
 
  private:
   using bytes = std::vector<std::byte*>;
@@ -125,14 +149,29 @@ class model_namespace {
     return text(b, 2, static_cast<std::size_t>(*b[0]) | static_cast<std::size_t>(*b[1]) << 8);
   }
 
-  std::pair<nkv::status, std::uint32_t> answer(const nkv::sqe& c) {
-    using namespace nkv;
-    const bool head = encoding_ == key_encoding::payload_head;
-    const auto miss = status(head ? status_code_type::command_specific : status_code_type::generic, 0x87);
-    const auto opc = static_cast<kv_opcode>(c.opc());
-    opcodes.push_back(c.opc());
+  using answer_type = std::pair<nkv::status, std::uint32_t>;
+
+  std::optional<answer_type> answer(const nkv::sqe& c, bool late) {
+    using nkv::status;
     std::string k;
     bytes data;
+    const std::optional<answer_type> refused = read(c, k, data);
+    if (refused) return refused;
+    const fate f = decide && !late ? decide(static_cast<nkv::kv_opcode>(c.opc()), k) : fate::done;
+    const answer_type failed = {status(nkv::status_code_type::generic, nkv::generic_status::internal_error), 0};
+    if (f == fate::refused || k == "broken") return failed;
+    if (f == fate::lost) return std::nullopt;
+    const answer_type did = carry_out(c, k, data);
+    if (f == fate::done_yet_lost) return std::nullopt;
+    return f == fate::done ? did : failed;
+  }
+
+  /// Finds key and data of a command. @return the answer of one that has none
+  std::optional<answer_type> read(const nkv::sqe& c, std::string& k, bytes& data) {
+    using namespace nkv;
+    const bool head = encoding_ == key_encoding::payload_head;
+    const auto opc = static_cast<kv_opcode>(c.opc());
+    opcodes.push_back(c.opc());
     const bool bare = opc == kv_opcode::exist || opc == kv_opcode::remove;
     if (head || opc == kv_opcode::execute) {
       const std::size_t all = bare || opc != kv_opcode::list ? ~std::size_t{0} : c.cdw(10);
@@ -149,12 +188,25 @@ class model_namespace {
           k.push_back(static_cast<char>(c.cdw(i < 4 ? 2 : i < 8 ? 3 : i < 12 ? 14 : 15) >> (8 * (i % 4))));
       }
     } else if (bare && !reads_head_) {
-      return {status(status_code_type::generic, generic_status::invalid_field), 0};
+      return answer_type(status(status_code_type::generic, generic_status::invalid_field), 0);
     }
+    return std::nullopt;
+  }
+
+  answer_type carry_out(const nkv::sqe& c, const std::string& k, const bytes& data) {
+    using namespace nkv;
+    const bool head = encoding_ == key_encoding::payload_head;
+    const auto type = head ? status_code_type::command_specific : status_code_type::generic;
+    const auto miss = status(type, generic_status::key_does_not_exist);
+    const auto opc = static_cast<kv_opcode>(c.opc());
+    const bool bare = opc == kv_opcode::exist || opc == kv_opcode::remove;
     const std::size_t at = head && !bare ? 2 + k.size() : 0;
-    if (k == "broken") return {status(status_code_type::generic, generic_status::internal_error), 0};
     switch (opc) {
-      case kv_opcode::store: values_[k] = text(data, at, c.cdw(10)); return {{}, 0};
+      case kv_opcode::store:
+        if ((c.cdw(11) & 0x100) != 0 && values_.count(k) == 0) return {miss, 0};
+        if ((c.cdw(11) & 0x200) != 0 && values_.count(k) != 0) return {status(type, generic_status::key_exists), 0};
+        values_[k] = text(data, at, c.cdw(10));
+        return {{}, 0};
       case kv_opcode::retrieve: {
         const auto v = values_.find(k);
         if (v == values_.end()) return {miss, 0};
@@ -203,6 +255,7 @@ class model_namespace {
   bool reads_head_ = false;
   bool result_after_head_ = false;
   std::map<std::string, std::string> values_;
+  std::set<std::uint16_t> lost_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

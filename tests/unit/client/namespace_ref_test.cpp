@@ -274,7 +274,7 @@ TEST_SUITE("client/namespace_ref") {
       std::vector<std::string> names;
       for (int i = 0; i < 128; ++i) names.push_back("list" + std::to_string(1000 + i));
       for (const std::string& n : names) REQUIRE(ns.ref.store(key_view::from_text(n), {}, soon()).ok());
-      std::vector<std::byte> page(64);
+      std::vector<std::byte> page(key_walk::least_page_bytes(ns.ref.profile()));
       std::vector<std::string> got;
       const auto take = [&got](key_view k) {
         got.emplace_back(reinterpret_cast<const char*>(k.data()), k.size());

@@ -37,6 +37,8 @@ TEST_SUITE("kv/limits") {
     CHECK(l.max_transfer_bytes == 0);
     l.set_mdts(31, 4096u << 15);
     CHECK(l.max_transfer_bytes == std::uint64_t{1} << 58);
+    l.set_mdts(32, 4096);
+    CHECK(l.max_transfer_bytes == 0);
     l.set_mdts(255, 4096);
     CHECK(l.max_transfer_bytes == 0);
   }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <nkv/queue/queue_control.hpp>
 #include <nkv/queue/queue_shape.hpp>
 
 #include <doctest/doctest.h>
@@ -48,14 +47,4 @@ TEST_SUITE("queue/queue_shape") {
       }
   }
 
-  TEST_CASE("queue_control_layout: parts follow one another and are aligned") {
-    for (const std::uint32_t n : {2u, 16u, 65536u}) {
-      const queue_control_layout l = queue_control_layout::of({n, n});
-      CHECK(l.records_offset % 16 == 0);
-      CHECK(l.ready_offset >= l.records_offset + 16ull * n);
-      CHECK(l.free_offset >= l.ready_offset + 4ull * n);
-      CHECK(l.size_bytes >= l.free_offset + 4ull * n);
-      CHECK(l.size_bytes % 64 == 0);
-    }
-  }
 }

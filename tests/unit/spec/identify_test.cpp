@@ -156,7 +156,7 @@ TEST_SUITE("spec/identify") {
     ns.kvfc = 5;
     CHECK(ns.active_format().kvkml == 255);
     // Bits 7:4 are reserved and do not choose.
-    ns.kvfc = 0xa5;
+    ns.kvfc = 0xf5;
     CHECK(ns.active_format().kvkml == 255);
     ns.kvfc = 0x0f;
     CHECK(ns.active_format().kvkml == 8);

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <nkv/target/target.hpp>
+
+int second() { return nkv::result<int>(7).value_or(0); }

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/config.hpp>
+#include <nkv/base/result.hpp>
+#include <nkv/base/span.hpp>
+#include <nkv/base/status.hpp>
+#include <nkv/host/clock.hpp>
+#include <nkv/host/controller/async_event.hpp>
+#include <nkv/host/controller/controller_core.hpp>
+#include <nkv/host/controller/controller_options.hpp>
+#include <nkv/host/controller/kv_namespace.hpp>
+#include <nkv/host/controller/namespace_info.hpp>
+#include <nkv/host/controller/queue_pair.hpp>
+#include <nkv/host/memory/attachment.hpp>
+#include <nkv/host/memory/registration.hpp>
+#include <nkv/host/memory_transport.hpp>
+#include <nkv/host/result.hpp>
+#include <nkv/kv/limits.hpp>
+#include <nkv/queue/sharing.hpp>
+#include <nkv/queue/ticket.hpp>
+#include <nkv/spec/identify.hpp>
+#include <nkv/spec/registers.hpp>
+#include <nkv/spec/sqe.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace nkv::inline NKV_ABI {
+namespace host {
+
+/// Bytes that were copied, and bytes that are kept because a lost peer might still write into them. A snapshot.
+struct controller_statistics {
+  std::uint64_t staged_in_bytes = 0;   ///< copied to where the controller reaches them
+  std::uint64_t staged_out_bytes = 0;  ///< copied back
+  std::uint64_t mapped_bytes = 0;      ///< that the controller reaches now
+  std::uint64_t buried_bytes = 0;      ///< of owned memory, kept until the controller is reset or its process has ended
+  std::uint64_t abandoned_bytes = 0;   ///< of owned memory, mapped for the life of the process
+  std::uint64_t unquiesced_bytes = 0;  ///< of callers' memory, into which the controller may still write
+};
+
+/// An NVMe controller, brought up. The first thing a program has; it makes all others.
+///
+/// Namespaces, queue pairs and registrations may outlive it: they are dead then, but not dangling. Its end shuts the
+/// controller down in order, within controller_options::teardown_ms; shutdown() does the same and says how it went.
+///
+/// In a child after fork() every call returns client/forked, queues have no room, and nothing is sent to the target.
+///
+/// Moves only. Every call from any thread; calls that talk to the controller go one at a time, each until its deadline.
+class controller {
+ public:
+  /// Brings up the controller behind `transport`: enabled, identified, ready for namespaces.
+  /// @return the controller, or what controller_core::create() returns
+  [[nodiscard]] static host::result<controller> attach(std::unique_ptr<memory_transport> transport,
+                                                       const controller_options& options = {},
+                                                       deadline until = default_deadline()) {
+    host::result<std::shared_ptr<controller_core>> core = controller_core::create(std::move(transport), options, until);
+    if (!core) return core.error();
+    return controller(*std::move(core));
+  }
+
+  controller(controller&&) noexcept = default;
+  controller& operator=(controller&& other) noexcept {
+    if (this != &other) {
+      end();
+      core_ = std::move(other.core_);
+    }
+    return *this;
+  }
+  ~controller() { end(); }
+
+  // What it is
+
+  [[nodiscard]] const controller_capabilities& capabilities() const noexcept { return core_->capabilities(); }
+  /// VS: major, minor, tertiary in bits 31:16, 15:8, 7:0.
+  [[nodiscard]] std::uint32_t version() const noexcept { return core_->version(); }
+  [[nodiscard]] const identify_controller& identity() const noexcept { return core_->identity(); }
+  /// I/O queue pairs that it grants.
+  [[nodiscard]] std::uint32_t max_queue_pairs() const noexcept { return core_->max_queue_pairs(); }
+  /// CC.MPS in bytes.
+  [[nodiscard]] std::uint32_t page_bytes() const noexcept { return core_->page_bytes(); }
+  /// Whether doorbells are stores into mapped memory, and not messages.
+  [[nodiscard]] bool doorbells_mapped() const noexcept {
+    return core_->attached()->transport().doorbells().base != nullptr;
+  }
+  [[nodiscard]] controller_statistics statistics() const {
+    attachment& a = *core_->attached();
+    return {a.count().staged_in, a.count().staged_out, a.mapped_bytes(),
+            a.count().buried,    a.count().abandoned,  a.count().unquiesced};
+  }
+
+  // Namespaces
+
+  /// Every active namespace, of any command set.
+  /// @return the list, at most 1024; or a status of Identify, client/disconnected, client/timed_out
+  [[nodiscard]] host::result<std::vector<namespace_info>> namespaces(deadline until = default_deadline()) const {
+    return core_->namespaces(until);
+  }
+  /// @return what the controller says of namespace `nsid`, or client/not_found, or as namespaces()
+  [[nodiscard]] nkv::result<namespace_info> identify_namespace(std::uint32_t nsid,
+                                                               deadline until = default_deadline()) const {
+    return core_->identify_namespace(nsid, until);
+  }
+
+  /// Opens a KV namespace with a queue pair of its own. Where the options do not say where it carries keys, that is
+  /// found out by Retrieves of a random key, which change nothing.
+  /// @tparam Sharing exclusive: one thread at a time uses the ref; shared: any number
+  /// @return the namespace, or
+  ///         - client/not_found          no such namespace
+  ///         - client/wrong_command_set  it is not KV: nothing was sent to it
+  ///         - client/encoding_unknown   the probe's answers fit no encoding: say which, see namespace_options
+  ///         - client/protocol_error     its Identify data has no key format
+  ///         - what queue_pair::create() returns
+  template <class Sharing = exclusive>
+  [[nodiscard]] host::result<kv_namespace<Sharing>> open_namespace(std::uint32_t nsid,
+                                                                   const namespace_options& options = {},
+                                                                   deadline until = default_deadline()) const {
+    return kv_namespace<Sharing>::open(core_, nsid, options, until);
+  }
+
+  // Memory and queues
+
+  /// @see registration::allocate
+  [[nodiscard]] host::result<registration> allocate(std::size_t size_bytes, const memory_options& options = {},
+                                                    deadline until = default_deadline()) const {
+    return registration::allocate(core_->attached(), size_bytes, options, until);
+  }
+  /// @see registration::caller_memory
+  [[nodiscard]] host::result<registration> register_memory(void* memory, std::size_t size_bytes, int fd = -1,
+                                                           std::uint64_t fd_offset = 0,
+                                                           const memory_options& options = {},
+                                                           deadline until = default_deadline()) const {
+    return registration::caller_memory(core_->attached(), memory, size_bytes, fd, fd_offset, options, until);
+  }
+  /// A queue pair without a namespace. @see queue_pair::create
+  template <class Sharing = exclusive>
+  [[nodiscard]] host::result<queue_pair<Sharing>> create_queue_pair(const queue_options& options = {},
+                                                                    deadline until = default_deadline()) const {
+    limits what;
+    what.page_bytes = core_->page_bytes();
+    what.set_sgls(core_->identity().sgls);
+    what.set_mdts(core_->identity().mdts, core_->capabilities().min_page_bytes());
+    return queue_pair<Sharing>::create(core_, options, what, until);
+  }
+
+  // Its life
+
+  /// Looks whether it is still there and well. Costs a register read; for when something has timed out, and now and
+  /// then.
+  /// @see controller_core::check
+  [[nodiscard]] status check(deadline until = default_deadline()) const { return core_->check(until); }
+  /// @see controller_core::poll_event
+  [[nodiscard]] nkv::result<async_event> poll_event(deadline until = default_deadline()) const {
+    return core_->poll_event(until);
+  }
+  /// @see controller_core::reset
+  [[nodiscard]] status reset(deadline until = default_deadline()) const { return core_->reset(until); }
+  /// @see controller_core::shutdown
+  [[nodiscard]] status shutdown(deadline until = default_deadline()) const { return core_->shutdown(until); }
+
+  /// Any admin command. @see admin_queue::execute
+  [[nodiscard]] completion admin(const sqe& command, mutable_byte_span into = {},
+                                 deadline until = default_deadline()) const {
+    return core_->execute(command, into, until);
+  }
+
+ private:
+  explicit controller(std::shared_ptr<controller_core> core) noexcept : core_(std::move(core)) {}
+
+  void end() noexcept {
+    if (core_ == nullptr) return;
+    static_cast<void>(core_->shutdown(deadline::after_ms(core_->options().teardown_ms)).ok());
+    core_.reset();
+  }
+
+  std::shared_ptr<controller_core> core_;
+};
+
+}  // namespace host
+}  // namespace nkv::inline NKV_ABI

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/config.hpp>
+#include <nkv/host/clock.hpp>
+#include <nkv/kv/key_encoding.hpp>
+#include <nkv/kv/quirks.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace nkv::inline NKV_ABI {
+namespace host {
+
+/// The deadline of calls that are not given one.
+[[nodiscard]] inline deadline default_deadline() noexcept { return deadline::after_ms(5000); }
+
+/// How a controller is brought up.
+struct controller_options {
+  /// I/O queue pairs to ask for. The controller may grant fewer.
+  std::uint32_t queue_pairs = 64;
+  /// How long a destructor may talk to the controller.
+  std::uint64_t teardown_ms = 1000;
+};
+
+/// How a queue pair is made.
+struct queue_options {
+  /// Entries of the submission queue, cut to a power of two and to what the controller takes; one less may be
+  /// outstanding.
+  std::uint32_t entries = 128;
+  /// The longest value of a command, for the room that PRP lists get. 0: what the controller takes, to 128 MiB.
+  std::uint64_t max_value_bytes = 0;
+};
+
+/// How a namespace is opened.
+struct namespace_options {
+  queue_options queue{};
+  /// Where the namespace carries keys. Not given: found by a probe without side effects.
+  std::optional<key_encoding> encoding;
+  /// How this target differs, encoding included. Not given: what is safe to assume of the encoding.
+  std::optional<nkv::quirks> quirks;
+  /// Refuse Store and Delete before they are sent.
+  bool read_only = false;
+  /// Room for values that are copied, for the calls that take plain memory. 0: for the longest value, to 128 MiB; pages
+  /// are taken when they are used.
+  std::uint64_t staging_bytes = 0;
+};
+
+}  // namespace host
+}  // namespace nkv::inline NKV_ABI

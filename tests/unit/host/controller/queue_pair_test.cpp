@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <nkv/host/controller/queue_pair.hpp>
+#include <support/attach_scripted.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+using namespace nkv;
+using namespace nkv_test;
+
+TEST_SUITE("host/controller/queue_pair") {
+  TEST_CASE("scratch_list_bytes: short where one SGL block does, else a PRP list for the longest command") {
+    limits l;
+    l.set_sgls(sgls::byte_granular);
+    CHECK(host::scratch_list_bytes(l, 0) == 512);
+    // With dwords only, an odd address goes by PRP.
+    l.set_sgls(sgls::dword_granular);
+    CHECK(host::scratch_list_bytes(l, 4096) == 512);
+    l.set_sgls(0);
+    l.set_mdts(5, 4096);
+    CHECK(host::scratch_list_bytes(l, 0) == 512);  // 128 KiB: 33 pages, 32 of them listed
+    l.set_mdts(0, 4096);
+    CHECK(host::scratch_list_bytes(l, 0) == 512 * 1024);  // 128 MiB: 32,768 listed, and 64 pointers on
+    CHECK(host::scratch_list_bytes(l, 1u << 20) == 2048);
+    CHECK(host::scratch_list_bytes(l, (1u << 20) + 4096) == 4096);
+    CHECK(host::scratch_list_bytes(l, ~std::uint64_t{0}) == 512 * 1024);
+    for (const std::uint64_t n : {1ull, 8192ull, 8193ull, 2ull << 20, 5ull << 20, 128ull << 20}) {
+      const std::uint32_t room = host::scratch_list_bytes(l, n);
+      CHECK((room & (room - 1)) == 0);
+      CHECK(check_prp_list(l, room, {4095, n, 0}).ok());
+    }
+  }
+
+  TEST_CASE("create_queue_pair: completion before submission queue, contiguous, no interrupts; deleted the other way") {
+    const auto s = std::make_shared<script>();
+    auto c = attach(s);
+    REQUIRE(c);
+    {
+      const auto q = c->create_queue_pair();
+      REQUIRE(q);
+      CHECK(q->shape().sq_entries == 128);
+      CHECK(q->shape().cq_entries == 256);
+      CHECK(q->capacity() == 127);
+      using pair = std::pair<std::uint16_t, std::uint16_t>;
+      REQUIRE(s->created.size() == 2);
+      CHECK(s->created[0] == pair{1, q->qid()});
+      CHECK(s->created[1] == pair{0, q->qid()});
+      for (const sqe& a : s->admin_commands) {
+        if (is_admin(a, admin_opcode::create_cq)) CHECK(a.cdw(11) == 1);
+        if (is_admin(a, admin_opcode::create_sq)) CHECK(a.cdw(11) == (1u | (std::uint32_t{q->qid()} << 16)));
+      }
+      CHECK(!s->sq_dirty_at_create);
+      // The target has zeroed the rings after creating them; the first command arrives all the same.
+      const auto t = q->ref().submit(sqe{});
+      REQUIRE(t);
+      CHECK(q->ref().wait(*t, soon()).status.is_key_does_not_exist());
+      CHECK(q->ref().consume(*t).ok());
+    }
+    CHECK(s->deleted == std::vector<std::uint16_t>{1, 0x8001});
+    CHECK(s->mapped.size() == 1);  // the admin queue
+  }
+
+  TEST_CASE("create_queue_pair: entries are cut to what CAP.MQES takes") {
+    struct row {
+      std::uint64_t mqes;
+      std::uint32_t asked, sq, cq;
+    };
+    for (const row r : {row{255, 65536, 256, 256}, row{255, 128, 128, 256}, row{1, 128, 2, 2}, row{99, 128, 64, 64}}) {
+      const auto s = std::make_shared<script>();
+      s->cap = (s->cap & ~0xffffull) | r.mqes;
+      auto c = attach(s);
+      REQUIRE(c);
+      host::queue_options o;
+      o.entries = r.asked;
+      const auto q = c->create_queue_pair<shared>(o);
+      REQUIRE(q);
+      CHECK(q->shape().sq_entries == r.sq);
+      CHECK(q->shape().cq_entries == r.cq);
+      o.entries = 1;
+      CHECK(c->create_queue_pair(o).error() == status(client_status::bad_argument));
+    }
+  }
+
+  TEST_CASE("create_queue_pair: the submission queue is refused -> the completion queue goes, its id is free") {
+    const auto s = std::make_shared<script>();
+    auto c = attach(s);
+    REQUIRE(c);
+    bool refuse = true;
+    s->on_command = [&refuse](std::uint16_t, const sqe& a) -> std::optional<script::answer> {
+      if (refuse && is_admin(a, admin_opcode::create_sq)) return generic(generic_status::internal_error);
+      return std::nullopt;
+    };
+    CHECK(c->create_queue_pair().error() == status(status_code_type::generic, generic_status::internal_error));
+    CHECK(s->deleted == std::vector<std::uint16_t>{0x8001});
+    CHECK(s->mapped.size() == 1);
+    refuse = false;
+    const auto q = c->create_queue_pair();
+    REQUIRE(q);
+    CHECK(q->qid() == 1);
+  }
+
+  TEST_CASE("create_queue_pair: of unknown fate -> its memory and id are not used again before a reset") {
+    const auto s = std::make_shared<script>();
+    auto c = attach(s);
+    REQUIRE(c);
+    bool hold = true;
+    std::uintptr_t cq = 0;
+    s->on_command = [&](std::uint16_t, const sqe& a) -> std::optional<script::answer> {
+      if (!hold || !is_admin(a, admin_opcode::create_cq)) return std::nullopt;
+      cq = a.dptr().low;
+      return script::answer{{}, 0, true};
+    };
+    CHECK(c->create_queue_pair<exclusive>({}, soon(50)).error() == status(client_status::timed_out));
+    hold = false;
+    CHECK(mapped(cq));
+    CHECK(c->statistics().buried_bytes != 0);
+    {
+      const auto q = c->create_queue_pair();
+      REQUIRE(q);
+      CHECK(q->qid() == 2);
+    }
+    CHECK(c->reset(soon()).ok());
+    CHECK(c->statistics().buried_bytes == 0);
+    CHECK(!mapped(cq));
+    const auto q = c->create_queue_pair();
+    REQUIRE(q);
+    CHECK(q->qid() == 1);
+  }
+}

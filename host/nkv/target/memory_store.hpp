@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/host/clock.hpp>
+#include <nkv/target/scatter_list.hpp>
+#include <nkv/target/store.hpp>
+#include <nkv/target/stored_key.hpp>
+#include <nkv/target/value_block.hpp>
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <set>
+#include <shared_mutex>
+#include <unordered_map>
+#include <utility>
+
+namespace nkv::inline NKV_ABI {
+namespace target {
+
+struct memory_store_options {
+  std::uint64_t capacity_bytes = std::uint64_t{4} << 30;      ///< of keys and values
+  std::uint64_t max_value_bytes = std::uint64_t{128} << 20;
+  std::uint64_t kept_block_bytes = std::uint64_t{256} << 20;  ///< memory of large values kept for the next ones
+  std::function<std::uint64_t()> now_ns = {};                 ///< for times to live; empty: the steady clock
+};
+
+/// Keys and values in this process's memory.
+///
+/// Values are copied outside every lock, save small ones: readers hold a reference to what they read, a Store fills
+/// memory of its own and publishes it. What a Store does is atomic and visible at once; a Retrieve sees one value, never a
+/// mixture. List goes through the keys in rising order, the start included.
+///
+/// A key whose time to live is over does not exist from that moment on; its memory is given back when it is next looked
+/// for, when the keys are listed, when room is needed, or bit by bit by later Stores. Ephemeral values go first when room
+/// is needed, the least recently used before the others.
+class memory_store final : public store {
+ public:
+  explicit memory_store(memory_store_options options = {})
+      : options_(std::move(options)), pool_(options_.kept_block_bytes) {
+    // Without a seed the order within the buckets is guessable and nothing else is lost.
+    [[maybe_unused]] const ssize_t n = ::getrandom(hasher_.seed, sizeof hasher_.seed, GRND_NONBLOCK);
+    if (!options_.now_ns) options_.now_ns = [] { return host::steady_clock::now_ns(); };
+  }
+  ~memory_store() override {
+    for (shard& s : shards_)
+      for (auto& [key, e] : s.by_key) pool_.release(e.value);
+  }
+
+  [[nodiscard]] progress submit(store_operation& op) noexcept override {
+    op.store_state = nullptr;
+    op.store_scratch[0] = op.store_scratch[1] = op.store_scratch[2] = 0;
+    op.result = store_result::ok;
+    op.true_length = 0;
+    switch (op.verb) {
+      case store_verb::store: return op.touch ? ended(op, touch(op)) : begin_store(op, true);
+      case store_verb::retrieve: return begin_retrieve(op, true);
+      case store_verb::remove: return ended(op, remove(op));
+      case store_verb::exist: return ended(op, exist(op));
+      case store_verb::list: return ended(op, list(op));
+    }
+    return ended(op, store_result::unsupported);
+  }
+
+  [[nodiscard]] progress proceed(store_operation& op) noexcept override {
+    if (op.verb == store_verb::store) return op.store_state == nullptr ? begin_store(op, false) : go_on_store(op);
+    return op.store_state == nullptr ? begin_retrieve(op, false) : go_on_retrieve(op);
+  }
+
+  void cancel(store_operation& op) noexcept override {
+    pool_.release(static_cast<value_block*>(op.store_state));
+    op.store_state = nullptr;
+    op.result = store_result::aborted;
+  }
+
+  [[nodiscard]] std::uint64_t max_value_bytes() const noexcept override { return options_.max_value_bytes; }
+  [[nodiscard]] bool has_ttl() const noexcept override { return true; }
+  /// Keys whose time is over count until their memory is given back.
+  [[nodiscard]] store_usage usage() const noexcept override {
+    return {keys_.load(std::memory_order_relaxed), used_bytes_.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  struct entry;
+  using entries = std::unordered_map<stored_key, entry, stored_key::hasher, stored_key::equal>;
+  using node = entries::value_type;
+
+  struct entry {
+    value_block* value = nullptr;
+    std::uint64_t ttl_ns = 0;
+    std::uint64_t expires_ns = 0;  ///< 0: never; the entry is in `by_expiry` otherwise
+    std::uint64_t used_stamp = 0;  ///< 0: not ephemeral; the entry is in `by_use` otherwise
+
+    [[nodiscard]] std::uint64_t length() const noexcept { return value->length_bytes; }
+  };
+
+  // A part of the keys, chosen by hash, so that threads with different keys seldom meet.
+  struct alignas(64) shard {
+    std::mutex mutex;
+    entries by_key;
+    std::set<std::pair<std::uint64_t, node*>> by_expiry;
+    std::map<std::uint64_t, node*> by_use;
+  };
+
+  static constexpr std::size_t shard_count = 32;
+  static constexpr std::uint64_t copy_under_lock_bytes = 16 * 1024;
+  static constexpr std::uint64_t slice_bytes = 256 * 1024;
+  static constexpr unsigned list_keys_under_lock = 256;
+  static constexpr unsigned listing_counted_keys = 65536;
+  static constexpr unsigned reclaim_step = 4;
+
+  static progress ended(store_operation& op, store_result r) noexcept {
+    op.result = r;
+    return progress::done;
+  }
+
+  // Store --------------------------------------------------------------------------------------------------------------
+
+  progress begin_store(store_operation& op, bool first) noexcept {
+    if (op.data_bytes > options_.max_value_bytes) return ended(op, store_result::invalid);
+    const hashed_key key{op.key, hasher_(op.key)};
+    // Asked before the value is copied, to spare the copy; what counts is asked again in publish().
+    if (op.must_exist || op.must_not_exist) {
+      shard& s = shard_of(key);
+      const std::lock_guard lock(s.mutex);
+      const bool there = find(s, key) != nullptr;
+      if (op.must_exist && !there) return ended(op, store_result::absent);
+      if (op.must_not_exist && there) return ended(op, store_result::present);
+    }
+    if (op.key.size() + op.data_bytes > options_.capacity_bytes) return ended(op, store_result::capacity_exceeded);
+    // A large value is copied in slices, and its memory is taken when its turn comes.
+    if (first && op.data_bytes > slice_bytes) return progress::more;
+    value_block* const block = pool_.allocate(op.data_bytes);
+    if (block == nullptr) return ended(op, store_result::no_memory);
+    op.store_state = block;
+    return go_on_store(op);
+  }
+
+  progress go_on_store(store_operation& op) noexcept {
+    auto* const block = static_cast<value_block*>(op.store_state);
+    scatter_cursor at{op.store_scratch[1], op.store_scratch[2]};
+    std::uint64_t& done = op.store_scratch[0];
+    const std::uint64_t n = std::min(block->length_bytes - done, slice_bytes);
+    done += at.read(op.data, block->data() + done, n);
+    op.store_scratch[1] = at.index;
+    op.store_scratch[2] = at.offset;
+    if (done != block->length_bytes) return progress::more;
+    op.store_state = nullptr;
+    return ended(op, publish(op, block));
+  }
+
+  /// Takes over `block`.
+  store_result publish(store_operation& op, value_block* block) noexcept {
+    const hashed_key key{op.key, hasher_(op.key)};
+    shard& s = shard_of(key);
+    const std::uint64_t ttl_ns = std::uint64_t{op.ttl_s} * 1'000'000'000u;
+    const std::uint64_t expires_ns = ttl_ns != 0 ? options_.now_ns() + ttl_ns : 0;
+    value_block* old = nullptr;
+    store_result result = store_result::capacity_exceeded;
+    // Room is made without the shard's lock, so the look at what is there is repeated; a few times, since others may
+    // take the room.
+    for (unsigned attempt = 0; attempt < 4; ++attempt) {
+      std::uint64_t needed = 0;
+      {
+        const std::lock_guard lock(s.mutex);
+        node* n = find(s, key);
+        if (op.must_exist && n == nullptr) {
+          result = store_result::absent;
+          break;
+        }
+        if (op.must_not_exist && n != nullptr) {
+          result = store_result::present;
+          break;
+        }
+        const std::uint64_t after = block->length_bytes + key.bytes.size();
+        const std::uint64_t before = n != nullptr ? n->second.length() + key.bytes.size() : 0;
+        const bool was_ephemeral = n != nullptr && n->second.used_stamp != 0;
+        if (take_room(before, after)) {
+          result = store_result::ok;
+          try {
+            if (n == nullptr) n = insert(s, key);
+            if (expires_ns != 0) s.by_expiry.emplace(expires_ns, n);
+          } catch (const std::bad_alloc&) {
+            result = store_result::no_memory;
+          }
+          if (result == store_result::ok && op.ephemeral && n->second.used_stamp == 0) {
+            try {
+              add_use(s, *n);
+            } catch (const std::bad_alloc&) {
+              if (expires_ns != 0 && expires_ns != n->second.expires_ns) s.by_expiry.erase({expires_ns, n});
+              result = store_result::no_memory;
+            }
+          }
+          if (result != store_result::ok) {
+            used_bytes_.fetch_sub(after - before, std::memory_order_relaxed);
+            if (n != nullptr && n->second.value == nullptr) erase(s, *n, false);
+            break;
+          }
+          entry& e = n->second;
+          if (e.expires_ns != 0 && e.expires_ns != expires_ns) s.by_expiry.erase({e.expires_ns, n});
+          e.expires_ns = expires_ns;
+          e.ttl_ns = ttl_ns;
+          if (was_ephemeral) ephemeral_bytes_.fetch_sub(before, std::memory_order_relaxed);
+          if (op.ephemeral) {
+            use(s, *n);
+            ephemeral_bytes_.fetch_add(after, std::memory_order_relaxed);
+          } else if (e.used_stamp != 0) {
+            s.by_use.erase(e.used_stamp);
+            e.used_stamp = 0;
+          }
+          old = std::exchange(e.value, block);
+          block = nullptr;
+          if (expires_ns != 0) reclaim(s, reclaim_step);
+          break;
+        }
+        needed = after - before;
+      }
+      if (!make_room(needed)) break;
+    }
+    pool_.release(old);
+    pool_.release(block);
+    return result;
+  }
+
+  store_result touch(store_operation& op) noexcept {
+    const hashed_key key{op.key, hasher_(op.key)};
+    shard& s = shard_of(key);
+    const std::lock_guard lock(s.mutex);
+    node* const n = find(s, key);
+    if (n == nullptr) return store_result::absent;
+    if (op.must_not_exist) return store_result::present;
+    entry& e = n->second;
+    const std::uint64_t ttl_ns = op.ttl_s != 0 ? std::uint64_t{op.ttl_s} * 1'000'000'000u : e.ttl_ns;
+    if (ttl_ns != 0) {
+      const std::uint64_t expires_ns = options_.now_ns() + ttl_ns;
+      if (expires_ns != e.expires_ns) {
+        try {
+          s.by_expiry.emplace(expires_ns, n);
+        } catch (const std::bad_alloc&) {
+          return store_result::no_memory;
+        }
+        if (e.expires_ns != 0) s.by_expiry.erase({e.expires_ns, n});
+      }
+      e.expires_ns = expires_ns;
+      e.ttl_ns = ttl_ns;
+    }
+    use(s, *n);
+    return store_result::ok;
+  }
+
+  // Retrieve, Exist, Delete --------------------------------------------------------------------------------------------
+
+  progress begin_retrieve(store_operation& op, bool first) noexcept {
+    const hashed_key key{op.key, hasher_(op.key)};
+    shard& s = shard_of(key);
+    value_block* block = nullptr;
+    {
+      const std::lock_guard lock(s.mutex);
+      node* const n = find(s, key);
+      if (n == nullptr) return ended(op, store_result::absent);
+      use(s, *n);
+      block = n->second.value;
+      op.true_length = block->length_bytes;
+      const std::uint64_t wanted = std::min(op.true_length, op.data_bytes);
+      // A short copy costs less than two accesses to a shared counter.
+      if (wanted <= copy_under_lock_bytes) {
+        scatter_cursor{}.write(op.data, block->data(), wanted);
+        return ended(op, store_result::ok);
+      }
+      if (first && wanted > slice_bytes) return progress::more;  // looked up again when its turn comes
+      block_pool::retain(block);
+    }
+    op.store_state = block;
+    return go_on_retrieve(op);
+  }
+
+  progress go_on_retrieve(store_operation& op) noexcept {
+    auto* const block = static_cast<value_block*>(op.store_state);
+    scatter_cursor at{op.store_scratch[1], op.store_scratch[2]};
+    std::uint64_t& done = op.store_scratch[0];
+    const std::uint64_t wanted = std::min(block->length_bytes, op.data_bytes);
+    done += at.write(op.data, block->data() + done, std::min(wanted - done, slice_bytes));
+    op.store_scratch[1] = at.index;
+    op.store_scratch[2] = at.offset;
+    if (done != wanted) return progress::more;
+    op.store_state = nullptr;
+    pool_.release(block);
+    return ended(op, store_result::ok);
+  }
+
+  store_result exist(store_operation& op) noexcept {
+    const hashed_key key{op.key, hasher_(op.key)};
+    shard& s = shard_of(key);
+    const std::lock_guard lock(s.mutex);
+    node* const n = find(s, key);
+    if (n == nullptr) return store_result::absent;
+    op.true_length = n->second.length();
+    return store_result::ok;
+  }
+
+  store_result remove(store_operation& op) noexcept {
+    const hashed_key key{op.key, hasher_(op.key)};
+    shard& s = shard_of(key);
+    value_block* block = nullptr;
+    {
+      const std::lock_guard lock(s.mutex);
+      node* const n = find(s, key);
+      if (n == nullptr) return store_result::absent;
+      block = n->second.value;
+      erase(s, *n, true);
+    }
+    pool_.release(block);
+    return store_result::ok;
+  }
+
+  // List ---------------------------------------------------------------------------------------------------------------
+
+  store_result list(store_operation& op) noexcept {
+    // So that the order holds only keys that exist now; looking at each key's entry would take the locks the wrong way.
+    reclaim_all();
+    list_page_writer& page = *op.page;
+    stored_key_copy last;
+    bool from_last = false;
+    std::uint64_t rest_bytes = 0;
+    for (bool room = true; room;) {
+      const std::shared_lock lock(order_mutex_);
+      auto at = from_last ? order_.upper_bound(last.bytes()) : order_.lower_bound(op.key);
+      for (unsigned n = 0;; ++n, ++at) {
+        if (at == order_.end()) {
+          room = false;
+          break;
+        }
+        if (n == list_keys_under_lock) break;  // writers get their turn
+        const byte_span key = (*at)->bytes();
+        if (!page.add(key)) {
+          room = false;
+          if (op.count_all) rest_bytes = rest_of_listing(op, page, at);
+          break;
+        }
+        last.assign(key);
+        from_last = true;
+      }
+    }
+    page.finish();
+    op.true_length = page.bytes() + rest_bytes;
+    return store_result::ok;
+  }
+
+  // Holding the order's lock. Exact for a listing from the first key, and for one with up to `listing_counted_keys` more;
+  // beyond that a lower bound, so that no client can keep the lock for long.
+  std::uint64_t rest_of_listing(const store_operation& op, const list_page_writer& page,
+                                std::set<const stored_key*, stored_key::before>::const_iterator at) const noexcept {
+    if (op.key.empty()) {
+      const std::uint64_t all = order_bytes_ + list_page_writer::header_bytes;
+      return all > page.bytes() ? all - page.bytes() : 0;
+    }
+    std::uint64_t bytes = 0;
+    for (unsigned n = 0; at != order_.end() && n < listing_counted_keys; ++at, ++n)
+      bytes += list_page_writer::entry_bytes((*at)->bytes().size());
+    return bytes;
+  }
+
+  struct stored_key_copy {
+    std::byte data[255];
+    std::size_t size = 0;
+    void assign(byte_span key) noexcept {
+      size = key.size();
+      std::memcpy(data, key.data(), size);
+    }
+    [[nodiscard]] byte_span bytes() const noexcept { return {data, size}; }
+  };
+
+  // Entries, each function with the shard's lock held --------------------------------------------------------------------
+
+  shard& shard_of(const hashed_key& key) noexcept { return shards_[key.hash >> 59]; }
+
+  /// The key's entry, where it exists: what has expired goes.
+  node* find(shard& s, const hashed_key& key) noexcept {
+    const auto at = s.by_key.find(key);
+    if (at == s.by_key.end()) return nullptr;
+    if (at->second.expires_ns == 0 || at->second.expires_ns > options_.now_ns()) return &*at;
+    drop(s, *at);
+    return nullptr;
+  }
+
+  /// An entry without a value yet. Throws std::bad_alloc, nothing changed.
+  node* insert(shard& s, const hashed_key& key) {
+    const auto at = s.by_key.emplace(stored_key{key}, entry{}).first;
+    try {
+      const std::unique_lock lock(order_mutex_);
+      order_.insert(&at->first);
+      order_bytes_ += list_page_writer::entry_bytes(key.bytes.size());
+    } catch (...) {
+      s.by_key.erase(at);
+      throw;
+    }
+    keys_.fetch_add(1, std::memory_order_relaxed);
+    return &*at;
+  }
+
+  /// Takes the entry away; its value stays the caller's.
+  void erase(shard& s, node& n, bool counted) noexcept {
+    entry& e = n.second;
+    if (e.expires_ns != 0) s.by_expiry.erase({e.expires_ns, &n});
+    const std::size_t key_bytes = n.first.bytes().size();
+    if (counted) used_bytes_.fetch_sub(e.length() + key_bytes, std::memory_order_relaxed);
+    if (e.used_stamp != 0) {
+      s.by_use.erase(e.used_stamp);
+      if (counted) ephemeral_bytes_.fetch_sub(e.length() + key_bytes, std::memory_order_relaxed);
+    }
+    {
+      const std::unique_lock lock(order_mutex_);
+      order_.erase(&n.first);
+      order_bytes_ -= list_page_writer::entry_bytes(key_bytes);
+    }
+    s.by_key.erase(s.by_key.find(hashed_key{n.first.bytes(), n.first.hash()}));
+    keys_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void drop(shard& s, node& n) noexcept {
+    value_block* const block = n.second.value;
+    erase(s, n, true);
+    pool_.release(block);
+  }
+
+  void add_use(shard& s, node& n) {
+    const std::uint64_t stamp = use_count_.fetch_add(1, std::memory_order_relaxed) + 1;
+    s.by_use.emplace(stamp, &n);
+    n.second.used_stamp = stamp;
+  }
+
+  /// Makes an ephemeral entry the most recently used.
+  void use(shard& s, node& n) noexcept {
+    entry& e = n.second;
+    if (e.used_stamp == 0) return;
+    auto handle = s.by_use.extract(e.used_stamp);  // moved with its memory: nothing is allocated
+    e.used_stamp = use_count_.fetch_add(1, std::memory_order_relaxed) + 1;
+    handle.key() = e.used_stamp;
+    s.by_use.insert(s.by_use.end(), std::move(handle));
+  }
+
+  /// Gives back up to `most` entries whose time is over. @return whether there were any
+  bool reclaim(shard& s, std::size_t most) noexcept {
+    bool any = false;
+    if (s.by_expiry.empty()) return any;
+    const std::uint64_t now = options_.now_ns();
+    while (most-- != 0 && !s.by_expiry.empty() && s.by_expiry.begin()->first <= now) {
+      drop(s, *s.by_expiry.begin()->second);
+      any = true;
+    }
+    return any;
+  }
+
+  // Room, no lock held -------------------------------------------------------------------------------------------------
+
+  bool take_room(std::uint64_t before, std::uint64_t after) noexcept {
+    std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+    do {
+      if (after > before && used - before + after > options_.capacity_bytes) return false;
+    } while (!used_bytes_.compare_exchange_weak(used, used - before + after, std::memory_order_relaxed));
+    return true;
+  }
+
+  bool reclaim_all() noexcept {
+    bool any = false;
+    for (shard& s : shards_) {
+      const std::lock_guard lock(s.mutex);
+      any = reclaim(s, s.by_expiry.size()) || any;
+    }
+    return any;
+  }
+
+  /// Lets expired and then ephemeral values go until `needed` more bytes fit. @return whether they may fit now
+  bool make_room(std::uint64_t needed) noexcept {
+    const auto fits = [&] {
+      const std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+      return used <= options_.capacity_bytes && needed <= options_.capacity_bytes - used;
+    };
+    if (reclaim_all() && fits()) return true;
+    // Nothing is evicted for what would not fit even then.
+    const std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+    const std::uint64_t evictable = ephemeral_bytes_.load(std::memory_order_relaxed);
+    const std::uint64_t lasting = used > evictable ? used - evictable : 0;
+    if (lasting > options_.capacity_bytes || needed > options_.capacity_bytes - lasting) return false;
+    while (!fits())
+      if (!evict_one()) return false;
+    return true;
+  }
+
+  /// The least recently used of all shards' ephemeral values. @return false where there is none
+  bool evict_one() noexcept {
+    shard* oldest = nullptr;
+    std::uint64_t oldest_stamp = ~std::uint64_t{0};
+    for (shard& s : shards_) {
+      const std::lock_guard lock(s.mutex);
+      if (s.by_use.empty() || s.by_use.begin()->first >= oldest_stamp) continue;
+      oldest_stamp = s.by_use.begin()->first;
+      oldest = &s;
+    }
+    if (oldest == nullptr) return false;
+    const std::lock_guard lock(oldest->mutex);
+    if (!oldest->by_use.empty()) drop(*oldest, *oldest->by_use.begin()->second);
+    return true;
+  }
+
+  memory_store_options options_;
+  block_pool pool_;
+  key_hasher hasher_;
+  std::array<shard, shard_count> shards_;
+
+  // Taken after a shard's lock, never before one.
+  std::shared_mutex order_mutex_;
+  std::set<const stored_key*, stored_key::before> order_;
+  std::uint64_t order_bytes_ = 0;  ///< of all keys as List entries
+
+  std::atomic<std::uint64_t> keys_{0};
+  std::atomic<std::uint64_t> used_bytes_{0};
+  std::atomic<std::uint64_t> ephemeral_bytes_{0};  ///< the part of used_bytes_ that may be evicted
+  std::atomic<std::uint64_t> use_count_{0};
+};
+
+}  // namespace target
+}  // namespace nkv::inline NKV_ABI

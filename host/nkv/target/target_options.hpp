@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/target/controller.hpp>
+#include <nkv/target/kv_namespace.hpp>
+#include <nkv/target/memory_store.hpp>
+#include <nkv/target/poller.hpp>
+#include <nkv/target/subsystem.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nkv::inline NKV_ABI {
+namespace target {
+
+/// A namespace and its store.
+struct configured_namespace {
+  namespace_options options;
+  memory_store_options store;
+};
+
+/// A subsystem and its namespaces.
+struct configured_subsystem {
+  subsystem_options options;
+  controller_options controller;  ///< what every controller of it offers
+  std::vector<configured_namespace> namespaces;
+};
+
+/// Where clients connect.
+struct listener_options {
+  std::string endpoint;             ///< `vfio-user:DIR`: the socket DIR/cntrl
+  std::string subnqn;               ///< of the subsystem that is served
+  unsigned socket_mode = 0600;      ///< permissions of the socket
+  std::uint32_t max_clients = 256;  ///< at a time; one more waits in the socket's queue
+  bool map_doorbells = true;        ///< clients may map the doorbells; else each comes as a message
+  bool accept_unsealed = false;     ///< take clients' memory files that can shrink; see client_memory_options
+  bool accept_dma_buf = false;      ///< take clients' dma-bufs
+};
+
+/// A whole target, as a configuration gives it.
+struct target_options {
+  poller_options poller;
+  std::vector<configured_subsystem> subsystems;
+  std::vector<listener_options> listeners;
+};
+
+}  // namespace target
+}  // namespace nkv::inline NKV_ABI

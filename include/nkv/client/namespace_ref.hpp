@@ -241,6 +241,11 @@ class namespace_ref {
     while (step == walk_step::next_page) {
       o = list(walk.start(), buffer, local, until);
       step = walk.take(o, {local, static_cast<std::size_t>(buffer.length_bytes)}, each);
+      // A target that answers at once and never comes to an end does not keep us here.
+      if (step == walk_step::next_page && until.expired()) {
+        o.status = client_status::timed_out;
+        return o;
+      }
     }
     o.status = walk.error();
     return o;

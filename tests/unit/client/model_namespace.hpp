@@ -79,6 +79,7 @@ class model_namespace {
   nkv::namespace_ref<typename queue_rig<Sharing>::ref_type> ref;
   std::atomic<bool> hold{false};  ///< commands are left in the ring
   bool answer_short_with_85 = false;
+  bool leave_short_buffers = false;  ///< a value longer than the buffer leaves it as it was
   bool reports_length = true;
   bool malformed_list = false;
   std::vector<std::uint8_t> opcodes;  ///< of every command answered; look at it while nothing is in flight
@@ -157,7 +158,7 @@ class model_namespace {
     bytes data;
     const std::optional<answer_type> refused = read(c, k, data);
     if (refused) return refused;
-    const fate f = decide && !late ? decide(static_cast<nkv::kv_opcode>(c.opc()), k) : fate::done;
+    const fate f = !late && decide ? decide(static_cast<nkv::kv_opcode>(c.opc()), k) : fate::done;
     const answer_type failed = {status(nkv::status_code_type::generic, nkv::generic_status::internal_error), 0};
     if (f == fate::refused || k == "broken") return failed;
     if (f == fate::lost) return std::nullopt;
@@ -211,7 +212,8 @@ class model_namespace {
         const auto v = values_.find(k);
         if (v == values_.end()) return {miss, 0};
         const std::size_t room = data.size() > at ? data.size() - at : 0;
-        for (std::size_t i = 0; i < std::min(room, v->second.size()); ++i)
+        const bool leave = leave_short_buffers && v->second.size() > room;
+        for (std::size_t i = 0; !leave && i < std::min(room, v->second.size()); ++i)
           *data[at + i] = static_cast<std::byte>(v->second[i]);
         const auto length = static_cast<std::uint32_t>(v->second.size());
         if (length > room && answer_short_with_85)

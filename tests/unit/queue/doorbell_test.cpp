@@ -33,7 +33,8 @@ TEST_SUITE("queue/doorbell") {
       entry = lap * 3;
       d.ring_sq_tail(static_cast<std::uint32_t>(lap));
       std::uint32_t seen = 0;
-      while ((seen = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE)) != lap && seen != 0xffffffffu) std::this_thread::yield();
+      while ((seen = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE)) != lap && seen != 0xffffffffu)
+        std::this_thread::yield();
       right = right && seen == lap;
     }
     controller.join();

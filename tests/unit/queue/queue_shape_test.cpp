@@ -46,5 +46,4 @@ TEST_SUITE("queue/queue_shape") {
           CHECK(s.cq_head_interval() <= cq - 1);
       }
   }
-
 }

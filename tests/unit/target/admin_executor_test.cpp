@@ -112,7 +112,8 @@ TEST_SUITE("target/admin_executor") {
       for (const std::uint32_t nsid : {0u, 1025u, 0xffffffffu}) CHECK(f.identify(cns, nsid, 1) == generic(0x0b));
     for (const std::uint32_t cns : {0x05u, 0x06u, 0x07u})
       for (const std::uint32_t csi : {2u, 3u, 255u}) CHECK(f.identify(cns, 1, csi) == generic(0x02));
-    for (const std::uint32_t cns : {0x04u, 0x09u, 0x10u, 0x1bu, 0x1du, 0xffu}) CHECK(f.identify(cns, 1) == generic(0x02));
+    for (const std::uint32_t cns : {0x04u, 0x09u, 0x10u, 0x1bu, 0x1du, 0xffu})
+      CHECK(f.identify(cns, 1) == generic(0x02));
   }
 
   TEST_CASE("Identify: room for less than the page -> the data's status, nothing written") {

@@ -104,7 +104,8 @@ TEST_SUITE("target/config") {
 
   TEST_CASE("a listener without a subsystem -> the only one") {
     CHECK(options_of(in_listener("")).listeners[0].subnqn == "nqn.2026-11.io.nkv:default");
-    CHECK(error_of(R"({"subsystems": [{"subnqn": "a"}, {"subnqn": "b"}], "listeners": [{"endpoint": "vfio-user:/x"}]})") ==
+    CHECK(error_of(
+              R"({"subsystems": [{"subnqn": "a"}, {"subnqn": "b"}], "listeners": [{"endpoint": "vfio-user:/x"}]})") ==
           "listeners[0].subnqn: needed where there are several subsystems");
     CHECK(error_of(in_listener("\"subnqn\": \"nqn.c\"")) == "listeners[0].subnqn: there is no subsystem \"nqn.c\"");
   }
@@ -183,8 +184,7 @@ TEST_SUITE("target/config") {
          "listeners[0].socket_mode: expected permissions in octal, such as \"0600\", got \"rw\""},
         {in_listener(R"("max_clients": 0)"), "listeners[0].max_clients: expected a number from 1 to 1024, got 0"},
         {in_listener(R"("map_doorbells": 1)"), "listeners[0].map_doorbells: expected true or false, got 1"},
-        {in_listener(R"("accept_unsealed": "no")"),
-         "listeners[0].accept_unsealed: expected true or false, got \"no\""},
+        {in_listener(R"("accept_unsealed": "no")"), "listeners[0].accept_unsealed: expected true or false, got \"no\""},
         {in_listener(R"("accept_dma_buf": 1)"), "listeners[0].accept_dma_buf: expected true or false, got 1"},
         {in_listener(R"("mode": "0600")"),
          "listeners[0].mode: unknown; known are endpoint, subnqn, socket_mode, max_clients, map_doorbells, "

@@ -84,7 +84,8 @@ struct fixture {
   std::unique_ptr<controller> c;
   raw_client client{arena.get(), arena_bytes, arena_iova};
 
-  explicit fixture(controller_options options = {}, std::shared_ptr<target::store> store = std::make_shared<target::memory_store>(),
+  explicit fixture(controller_options options = {},
+                   std::shared_ptr<target::store> store = std::make_shared<target::memory_store>(),
                    target::namespace_options ns = {}) {
     REQUIRE(subsystem->add(std::make_shared<target::kv_namespace>(std::move(ns), std::move(store))).ok());
     auto made = controller::create(subsystem, std::move(options), doorbells->words, waker);
@@ -144,11 +145,11 @@ TEST_SUITE("target/controller") {
     fixture f;
     const std::uint64_t cap = *f.c->read_register(0, 8);
     CHECK((cap & 0xffff) == 1023);
-    CHECK((cap >> 16 & 1) == 1);          // CQR
-    CHECK((cap >> 24 & 0xff) == 20);      // TO: 10 s
-    CHECK((cap >> 32 & 0xf) == 0);        // DSTRD
-    CHECK((cap >> 37 & 0xff) == 0x40);    // CSS: I/O command sets only
-    CHECK((cap >> 48 & 0xf) == 0);        // MPSMIN
+    CHECK((cap >> 16 & 1) == 1);        // CQR
+    CHECK((cap >> 24 & 0xff) == 20);    // TO: 10 s
+    CHECK((cap >> 32 & 0xf) == 0);      // DSTRD
+    CHECK((cap >> 37 & 0xff) == 0x40);  // CSS: I/O command sets only
+    CHECK((cap >> 48 & 0xf) == 0);      // MPSMIN
     CHECK(*f.c->read_register(4, 4) == cap >> 32);
     CHECK(*f.c->read_register(8, 4) == 0x20000);
     CHECK(*f.c->read_register(0x1c, 4) == 0);
@@ -221,15 +222,15 @@ TEST_SUITE("target/controller") {
     };
     const std::uint64_t sq = arena_iova, cq = arena_iova + 0x10000;
     CHECK(attempt(0x460061, 0x1f001f, sq, cq) == 1);
-    CHECK(attempt(0x460001, 0x1f001f, sq, cq) == 2);                       // CSS NVM
-    CHECK(attempt(0x460071, 0x1f001f, sq, cq) == 2);                       // CSS admin only
-    CHECK(attempt(0x460061 | 5 << 7, 0x1f001f, sq, cq) == 2);              // MPS beyond the maximum
+    CHECK(attempt(0x460001, 0x1f001f, sq, cq) == 2);           // CSS NVM
+    CHECK(attempt(0x460071, 0x1f001f, sq, cq) == 2);           // CSS admin only
+    CHECK(attempt(0x460061 | 5 << 7, 0x1f001f, sq, cq) == 2);  // MPS beyond the maximum
     CHECK(attempt(0x460061 | 4 << 7, 0x1f001f, sq, cq) == 1);
-    CHECK(attempt(0x460061 | 4 << 7, 0x1f001f, sq + 0x1000, cq) == 2);     // not at one of these pages
-    CHECK(attempt(0x460061 | 1 << 11, 0x1f001f, sq, cq) == 2);             // arbitration
-    CHECK(attempt(0x460061, 0x1f0000, sq, cq) == 2);                       // one entry
+    CHECK(attempt(0x460061 | 4 << 7, 0x1f001f, sq + 0x1000, cq) == 2);  // not at one of these pages
+    CHECK(attempt(0x460061 | 1 << 11, 0x1f001f, sq, cq) == 2);          // arbitration
+    CHECK(attempt(0x460061, 0x1f0000, sq, cq) == 2);                    // one entry
     CHECK(attempt(0x460061, 0x00001f, sq, cq) == 2);
-    CHECK(attempt(0x460061, 0x1f001f, 0, cq) == 2);                        // not the client's memory
+    CHECK(attempt(0x460061, 0x1f001f, 0, cq) == 2);  // not the client's memory
     CHECK(attempt(0x460061, 0x1f001f, sq, arena_iova + arena_bytes) == 2);
     CHECK(attempt(0x460061, 0xfff0fff, arena_iova + arena_bytes - 0x1000, cq) == 2);  // beyond its end
     CHECK(attempt(0x460061, 0x1f001f, sq, cq) == 1);
@@ -293,15 +294,15 @@ TEST_SUITE("target/controller") {
     }
     CHECK(f.admin(changed(changed(cq, 6, 0), 7, 0)).status() == generic(0x02));
     CHECK(f.admin(changed(cq, 11, 3 | 2 << 16)).status() == specific(0x08));
-    CHECK(f.admin(sq).status() == specific(0x00));                          // no such CQ yet
+    CHECK(f.admin(sq).status() == specific(0x00));  // no such CQ yet
     CHECK(f.admin(cq).status().ok());
-    CHECK(f.admin(cq).status() == specific(0x01));                          // twice
+    CHECK(f.admin(cq).status() == specific(0x01));  // twice
     CHECK(f.admin(changed(changed(sq, 6, 0), 7, 0)).status() == generic(0x02));
     for (const std::uint32_t cqid : {0u, 2u, 4u, 5u, 0xffffu})
       CHECK(f.admin(changed(sq, 11, 1 | cqid << 16)).status() == specific(0x00));
     CHECK(f.admin(sq).status().ok());
     CHECK(f.admin(sq).status() == specific(0x01));
-    CHECK(f.admin(0x04, 1).status() == specific(0x0c));                     // CQ before its SQ
+    CHECK(f.admin(0x04, 1).status() == specific(0x0c));  // CQ before its SQ
     for (const std::uint32_t opc : {0x00u, 0x04u})
       for (const std::uint32_t qid : {0u, 2u, 5u, 0xffffu}) CHECK(f.admin(opc, qid).status() == specific(0x01));
     CHECK(f.admin(0x00, 1).status().ok());
@@ -348,7 +349,8 @@ TEST_SUITE("target/controller") {
     REQUIRE(f.admin(f.client.create_sq_sqe(other, 3)).status().ok());
     CHECK(f.admin(0x00, 3).status().ok());
     CHECK(f.admin(0x04, 3).status() == specific(0x0c));  // the other still uses it
-    for (std::uint16_t i = 0; i < 12; ++i) f.client.post(other, f.client.kv(0x14, "k"), static_cast<std::uint16_t>(100 + i));
+    for (std::uint16_t i = 0; i < 12; ++i)
+      f.client.post(other, f.client.kv(0x14, "k"), static_cast<std::uint16_t>(100 + i));
     f.client.ring(other);
     for (std::uint16_t i = 0; i < 12; ++i) {
       const auto e = f.client.wait(shared, static_cast<std::uint16_t>(100 + i));
@@ -447,6 +449,18 @@ TEST_SUITE("target/controller") {
     CHECK(f.client.run(again, f.client.kv(0x14, "k")).status() == generic(0x87));
   }
 
+  TEST_CASE("doorbells: an invalid value of an admin queue's -> CFS, which a reset clears") {
+    fixture f;
+    REQUIRE(f.client.enable() == 1);
+    SUBCASE("tail") { f.client.ring_word(0, 32); }
+    SUBCASE("head") { f.client.ring_word(1, 5); }
+    f.poll();
+    CHECK((f.client.port.read(reg::csts, 4) & 2) == 2);
+    CHECK(f.client.disable() == 0);
+    CHECK(f.client.enable() == 1);
+    CHECK(f.admin(0x18).status().ok());
+  }
+
   TEST_CASE("doorbells: the same tail again is nothing new; a doorbell of no queue by register -> event") {
     fixture f;
     REQUIRE(f.client.enable() == 1);
@@ -496,7 +510,8 @@ TEST_SUITE("target/controller") {
     sqe s = f.client.identify(1, f.client.pages(1));
     s.dw[0] |= 0x4000;
     CHECK(f.admin(s).status() == generic(0x02));
-    for (const std::uint32_t opc : {0x7cu, 0x7fu, 0x0du, 0x80u, 0xffu, 0x10u}) CHECK(f.admin(opc).status() == generic(0x01));
+    for (const std::uint32_t opc : {0x7cu, 0x7fu, 0x0du, 0x80u, 0xffu, 0x10u})
+      CHECK(f.admin(opc).status() == generic(0x01));
     CHECK(f.admin(0x18).status().ok());  // Keep Alive
   }
 
@@ -508,7 +523,8 @@ TEST_SUITE("target/controller") {
       auto q = f.pair();
       std::byte* const data = f.client.pages(4);
       for (std::uint16_t i = 0; i < 4; ++i)
-        f.client.post(q, f.client.kv(0x02, std::string(1, static_cast<char>('a' + i)), data + i * page, 100), static_cast<std::uint16_t>(10 + i));
+        f.client.post(q, f.client.kv(0x02, std::string(1, static_cast<char>('a' + i)), data + i * page, 100),
+                      static_cast<std::uint16_t>(10 + i));
       f.client.ring(q);
       f.poll();
       REQUIRE(store->pending.size() == 4);
@@ -606,6 +622,17 @@ TEST_SUITE("target/controller") {
     store->end(0, store_result::aborted);
     CHECK(f.client.wait(q, 5)->status() == generic(0x07));
     CHECK(abort(1, 5).dw0() == 1);
+  }
+
+  TEST_CASE("Abort: no held AER is completed where the completion queue has room for one answer only") {
+    fixture f;
+    REQUIRE(f.client.enable(2) == 1);
+    f.hold_aer(900);
+    CHECK(f.admin(0x08, 900 << 16).dw0() == 1);
+    f.poll();
+    f.client.reap(f.client.admin);
+    CHECK(f.client.admin.done.empty());
+    CHECK(f.admin(0x18).status().ok());
   }
 
   TEST_CASE("Abort: a long copy ends at once and changes nothing") {
@@ -911,7 +938,8 @@ TEST_SUITE("target/controller") {
       if (random() % 2 == 0) {
         s.dw[6] = static_cast<std::uint32_t>(f.client.iova(data) + random() % (64 * page));
         s.dw[7] = static_cast<std::uint32_t>(f.client.iova(data) >> 32);
-        s.dw[8] = random() % 2 == 0 ? random() % 0x10000 : static_cast<std::uint32_t>(f.client.iova(data) + random() % 64 * page);
+        s.dw[8] = random() % 2 == 0 ? random() % 0x10000
+                                    : static_cast<std::uint32_t>(f.client.iova(data) + random() % 64 * page);
         s.dw[9] = random() % 2 == 0 ? 0x30000000u : static_cast<std::uint32_t>(f.client.iova(data) >> 32);
       }
       s.dw[1] = 1;

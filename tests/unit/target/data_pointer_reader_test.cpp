@@ -9,8 +9,8 @@
 #include <vector>
 
 using namespace nkv;
-using target::dma_access;
 using target::data_pointer_reader;
+using target::dma_access;
 using target::dma_map;
 using target::scatter_list;
 
@@ -33,8 +33,8 @@ struct fixture {
   void entry(std::size_t offset, std::uint64_t value) { std::memcpy(at(offset), &value, 8); }
   void descriptor(std::size_t offset, const sgl_descriptor& d) { std::memcpy(at(offset), &d, 16); }
 
-  status take(const data_pointer& p, std::uint64_t bytes, dma_access want = dma_access::read, std::uint32_t page_bytes = page,
-              std::uint32_t max_descriptors = 65536) {
+  status take(const data_pointer& p, std::uint64_t bytes, dma_access want = dma_access::read,
+              std::uint32_t page_bytes = page, std::uint32_t max_descriptors = 65536) {
     data_pointer_reader r(map, max_descriptors);
     r.set_page_bytes(page_bytes);
     r.open(p);
@@ -53,7 +53,9 @@ struct fixture {
 
 data_pointer prp(std::uint64_t prp1, std::uint64_t prp2 = 0) { return data_pointer::prp(prp1, prp2); }
 data_pointer sgl(const sgl_descriptor& d) { return data_pointer::sgl(d); }
-sgl_descriptor block(std::uint64_t address, std::uint32_t length) { return sgl_descriptor::data_block(address, length); }
+sgl_descriptor block(std::uint64_t address, std::uint32_t length) {
+  return sgl_descriptor::data_block(address, length);
+}
 
 }  // namespace
 
@@ -116,7 +118,8 @@ TEST_SUITE("target/data_pointer_reader") {
 
   TEST_CASE("PRP list: a whole page of entries and on, twice over") {
     fixture f;
-    // 511 entries and the way on, then 511 and the way on to itself: more entries than a list page has, all the same page.
+    // 511 entries and the way on, then 511 and the way on to itself: more entries than a list page has, all the same
+    // page.
     const std::size_t first = 20 * page;
     const std::size_t second = 21 * page;
     for (std::size_t i = 0; i < 511; ++i) {
@@ -134,6 +137,17 @@ TEST_SUITE("target/data_pointer_reader") {
     // 512 entries of a page where the last is data: not one more.
     CHECK(f.take(prp(base, base + first), 513 * page).ok());
     CHECK(f.list.spans()[f.list.spans().size() - 1].data() == f.at(second));
+  }
+
+  TEST_CASE("PRP list: every number of entries up to the end of its page, the last of them data") {
+    fixture f;
+    for (const std::size_t entries : {2u, 63u, 64u, 65u, 66u, 128u, 129u, 511u, 512u}) {
+      const std::size_t list = 33 * page - 8 * entries;
+      for (std::size_t i = 0; i < entries; ++i) f.entry(list + 8 * i, base + (i % 2 != 0 ? 2 : 4) * page);
+      CHECK(f.take(prp(base, base + list), (1 + entries) * page).ok());
+      CHECK(f.list.spans().size() == 1 + entries);
+      CHECK(f.list.spans()[entries].data() == f.at((entries % 2 != 0 ? 4 : 2) * page));
+    }
   }
 
   TEST_CASE("PRP: pages of CC.MPS") {

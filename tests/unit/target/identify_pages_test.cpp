@@ -26,7 +26,9 @@ TEST_SUITE("target/identify_pages") {
     target::identify_page::controller(page, s, c);
     const auto* const b = reinterpret_cast<const std::byte*>(&page);
     const auto u8 = [&](std::size_t at) { return static_cast<unsigned>(b[at]); };
-    const auto text = [&](std::size_t at, std::size_t n) { return std::string(reinterpret_cast<const char*>(b) + at, n); };
+    const auto text = [&](std::size_t at, std::size_t n) {
+      return std::string(reinterpret_cast<const char*>(b) + at, n);
+    };
     CHECK(load_le<std::uint16_t>(b) == 0xabcd);
     CHECK(text(4, 20) == "S1" + std::string(18, ' '));
     CHECK(text(24, 40) == std::string(40, 'm'));
@@ -96,7 +98,8 @@ TEST_SUITE("target/identify_pages") {
 
   TEST_CASE("descriptors: NGUID, then the command set; read by the library's own reader") {
     std::byte list[4096] = {};
-    target::identify_page::namespace_descriptors(list, {}, target::kv_namespace({}, std::make_shared<target::memory_store>()));
+    target::identify_page::namespace_descriptors(list, {},
+                                                 target::kv_namespace({}, std::make_shared<target::memory_store>()));
     CHECK(static_cast<unsigned>(list[0]) == 2);
     CHECK(static_cast<unsigned>(list[1]) == 16);
     CHECK(static_cast<unsigned>(list[20]) == 4);

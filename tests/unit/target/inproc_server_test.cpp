@@ -129,7 +129,8 @@ struct connected_client {
 
 TEST_SUITE("target/inproc_server") {
   TEST_CASE("connect: an unknown name -> not_found") {
-    CHECK(host::inproc_transport::connect("nobody", host::deadline::after_ms(10)).error() == status{client_status::not_found});
+    CHECK(host::inproc_transport::connect("nobody", host::deadline::after_ms(10)).error() ==
+          status{client_status::not_found});
   }
 
   TEST_CASE("start: a name that is taken -> busy, an empty one -> bad_argument") {
@@ -336,7 +337,8 @@ TEST_SUITE("target/inproc_server") {
     auto b = host::inproc_transport::connect("many", host::deadline::after_ms(5000));
     REQUIRE(a.has_value());
     REQUIRE(b.has_value());
-    CHECK(host::inproc_transport::connect("many", host::deadline::after_ms(5000)).error() == status{client_status::busy});
+    CHECK(host::inproc_transport::connect("many", host::deadline::after_ms(5000)).error() ==
+          status{client_status::busy});
   }
 
   TEST_CASE("idle: next to no processor time with live clients, and the first command after it is served") {

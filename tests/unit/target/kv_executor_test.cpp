@@ -64,7 +64,8 @@ struct fixture {
     return c;
   }
   void set_data(std::string_view text) {
-    data.assign(reinterpret_cast<const std::byte*>(text.data()), reinterpret_cast<const std::byte*>(text.data()) + text.size());
+    data.assign(reinterpret_cast<const std::byte*>(text.data()),
+                reinterpret_cast<const std::byte*>(text.data()) + text.size());
   }
   std::string text(std::size_t from = 0) const {
     return {reinterpret_cast<const char*>(data.data()) + from, data.size() - from};
@@ -253,7 +254,8 @@ TEST_SUITE("target/kv_executor") {
     for (const key_encoding e : {key_encoding::inline_cdw, key_encoding::payload_head}) {
       fixture f(e);
       for (unsigned opc = 0; opc < 256; ++opc) {
-        if (opc == store_opc || opc == retrieve_opc || opc == list_opc || opc == delete_opc || opc == exist_opc) continue;
+        if (opc == store_opc || opc == retrieve_opc || opc == list_opc || opc == delete_opc || opc == exist_opc)
+          continue;
         CHECK(f.run(f.command(static_cast<std::uint8_t>(opc))).status == generic(0x01));
       }
     }
@@ -338,11 +340,19 @@ TEST_SUITE("target/kv_executor") {
     target::reply r = f.run(f.keyed(list_opc, "", 32));
     CHECK(r.status.ok());
     CHECK(r.dw0 == 0);
-    CHECK(f.text() == std::string("\3\0\0\0" "\2\0aa" "\1\0b\0" "\3\0ccc\0\0\0" "\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee", 32));
+    CHECK(f.text() == std::string("\3\0\0\0"
+                                  "\2\0aa"
+                                  "\1\0b\0"
+                                  "\3\0ccc\0\0\0"
+                                  "\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee\xee",
+                                  32));
     f.data.assign(15, std::byte{0xee});
     r = f.run(f.keyed(list_opc, "b", 15));
     CHECK(r.status.ok());
-    CHECK(f.text() == std::string("\1\0\0\0" "\1\0b\0" "\xee\xee\xee\xee\xee\xee\xee", 15));
+    CHECK(f.text() == std::string("\1\0\0\0"
+                                  "\1\0b\0"
+                                  "\xee\xee\xee\xee\xee\xee\xee",
+                                  15));
     for (const std::uint32_t room : {0u, 3u}) CHECK(f.run(f.keyed(list_opc, "", room)).status == generic(0x02));
     f.data.assign(4, std::byte{0xee});
     CHECK(f.run(f.keyed(list_opc, "", 4)).status.ok());
@@ -441,7 +451,8 @@ TEST_SUITE("target/kv_executor") {
     CHECK(f.get("k", 4094).status == generic(0x02));
   }
 
-  TEST_CASE("payload_head: Exist and Delete take the key from the dwords where these give a length, else from the head") {
+  TEST_CASE(
+      "payload_head: Exist and Delete take the key from the dwords where these give a length, else from the head") {
     head_fixture f;
     CHECK(f.put("in-cdw", "v").status.ok());
     CHECK(f.put("in-head", "v").status.ok());
@@ -483,12 +494,19 @@ TEST_SUITE("target/kv_executor") {
     target::reply r = f.run(f.command(list_opc, 20));
     CHECK(r.status.ok());
     CHECK(r.dw0 == 20);
-    CHECK(f.text() == std::string("\3\0\0\0" "\2\0aa" "\1\0b\0" "\3\0ccc\0\0\0", 20));
+    CHECK(f.text() == std::string("\3\0\0\0"
+                                  "\2\0aa"
+                                  "\1\0b\0"
+                                  "\3\0ccc\0\0\0",
+                                  20));
     f.set_data(f.head("b") + std::string(9, '\xee'));
     r = f.run(f.command(list_opc, 12));
     CHECK(r.status.ok());
     CHECK(r.dw0 == 16);
-    CHECK(f.text() == std::string("\1\0\0\0" "\1\0b\0" "\xee\xee\xee\xee", 12));
+    CHECK(f.text() == std::string("\1\0\0\0"
+                                  "\1\0b\0"
+                                  "\xee\xee\xee\xee",
+                                  12));
     // CDW slots are no start key, a long start key is one.
     f.data.assign(64, std::byte{0});
     sqe c = inline_fixture::keyed(list_opc, "ccc", 64);
@@ -542,7 +560,8 @@ TEST_SUITE("target/kv_executor") {
     }
   }
 
-  TEST_CASE("payload_head over PRPs: a head that crosses a page, at every offset; PRP2 is a page or a list as the whole is") {
+  TEST_CASE(
+      "payload_head over PRPs: a head that crosses a page, at every offset; PRP2 is a page or a list as the whole is") {
     head_fixture f;
     constexpr std::size_t page = 4096;
     struct aligned_memory {
@@ -564,7 +583,8 @@ TEST_SUITE("target/kv_executor") {
         const std::size_t after[] = {3 * page, 5 * page, 6 * page};
         std::vector<std::size_t> place(all.size());
         for (std::size_t i = 0; i < all.size(); ++i)
-          place[i] = i < page - offset ? offset + i : after[(i - (page - offset)) / page] + (i - (page - offset)) % page;
+          place[i] =
+              i < page - offset ? offset + i : after[(i - (page - offset)) / page] + (i - (page - offset)) % page;
         for (std::size_t i = 0; i < all.size(); ++i) m->bytes[place[i]] = static_cast<std::byte>(all[i]);
         const std::size_t rest = all.size() > page - offset ? all.size() - (page - offset) : 0;
         std::uint64_t prp2 = 0x10000 + 3 * page;

@@ -13,7 +13,7 @@ using target::list_page_writer;
 
 namespace {
 
-byte_span key(std::string_view text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
+byte_span bytes_of(std::string_view text) { return {reinterpret_cast<const std::byte*>(text.data()), text.size()}; }
 
 std::string hex(const std::byte* p, std::size_t n) {
   std::string s;
@@ -32,14 +32,21 @@ TEST_SUITE("target/list_page_writer") {
     std::memset(m, 0xee, sizeof m);
     const mutable_byte_span room[] = {{m, sizeof m}};
     list_page_writer w(room);
-    CHECK(w.add(key("a")));
-    CHECK(w.add(key("bc")));
-    CHECK(w.add(key("def")));
-    CHECK(w.add(key("0123456789abcdef")));
+    CHECK(w.add(bytes_of("a")));
+    CHECK(w.add(bytes_of("bc")));
+    CHECK(w.add(bytes_of("def")));
+    CHECK(w.add(bytes_of("0123456789abcdef")));
     w.finish();
     CHECK(w.keys() == 4);
     CHECK(w.bytes() == 4 + 4 + 4 + 8 + 20);
-    CHECK(hex(m, 44) == "04000000" "01006100" "02006263" "0300646566000000" "10003031323334353637383961626364656600" "00" "eeeeeeee");
+    CHECK(hex(m, 44) ==
+          "04000000"
+          "01006100"
+          "02006263"
+          "0300646566000000"
+          "10003031323334353637383961626364656600"
+          "00"
+          "eeeeeeee");
   }
 
   TEST_CASE("add: whole entries only; what does not fit is not begun") {
@@ -48,7 +55,7 @@ TEST_SUITE("target/list_page_writer") {
       const mutable_byte_span room[] = {{m.data(), size}};
       list_page_writer w(room);
       std::size_t fitted = 0;
-      while (w.add(key("abc"))) ++fitted;
+      while (w.add(bytes_of("abc"))) ++fitted;
       w.finish();
       CHECK(fitted == (size - 4) / 8);
       CHECK(load_le<std::uint32_t>(m.data()) == fitted);
@@ -62,9 +69,9 @@ TEST_SUITE("target/list_page_writer") {
     const std::string long_key(255, 'k');
     const auto fill = [&](span<const mutable_byte_span> room) {
       list_page_writer w(room);
-      CHECK(w.add(key("x")));
-      CHECK(w.add(key(long_key)));
-      CHECK(w.add(key("yz")));
+      CHECK(w.add(bytes_of("x")));
+      CHECK(w.add(bytes_of(long_key)));
+      CHECK(w.add(bytes_of("yz")));
       w.finish();
       return w.bytes();
     };
@@ -80,7 +87,7 @@ TEST_SUITE("target/list_page_writer") {
 
   TEST_CASE("page: no room at all -> nothing written") {
     list_page_writer w;
-    CHECK(!w.add(key("a")));
+    CHECK(!w.add(bytes_of("a")));
     w.finish();
     CHECK(w.keys() == 0);
   }

@@ -287,7 +287,8 @@ TEST_SUITE("target/memory_store") {
     for (const auto& [key, value] : model) REQUIRE(get(s, key, 100) == value);
     const listing l = list(s);
     CHECK(l.keys.size() == model.size());
-    CHECK(std::equal(l.keys.begin(), l.keys.end(), model.begin(), [](const auto& k, const auto& m) { return k == m.first; }));
+    CHECK(std::equal(l.keys.begin(), l.keys.end(), model.begin(),
+                     [](const auto& k, const auto& m) { return k == m.first; }));
   }
 
   TEST_CASE("list: in rising order from the start key, which counts itself and need not exist") {
@@ -335,6 +336,63 @@ TEST_SUITE("target/memory_store") {
     CHECK(list(s, {}, 4).keys.empty());
   }
 
+  TEST_CASE("list: a long one goes in slices, and may be cancelled between them") {
+    memory_store s;
+    for (int i = 0; i < 10000; ++i) REQUIRE(put(s, std::to_string(100000 + i), "") == store_result::ok);
+    std::vector<std::byte> room(1 << 20);
+    const mutable_byte_span pieces[] = {{room.data(), room.size()}};
+    target::list_page_writer w(pieces);
+    caller c{s};
+    c.op.page = &w;
+    CHECK(c.run(store_verb::list, "") == store_result::ok);
+    CHECK(w.keys() == 10000);
+    CHECK(c.steps == 5);
+    target::list_page_writer again(pieces);
+    c.op.page = &again;
+    REQUIRE(s.submit(c.op) == progress::more);
+    REQUIRE(s.proceed(c.op) == progress::more);
+    // Keys before the place that was reached do not come twice, later ones come.
+    CHECK(put(s, "0", "") == store_result::ok);
+    CHECK(put(s, "2", "") == store_result::ok);
+    progress p = progress::more;
+    while (p == progress::more) p = s.proceed(c.op);
+    CHECK(again.keys() == 10001);
+    target::list_page_writer third(pieces);
+    c.op.page = &third;
+    REQUIRE(s.submit(c.op) == progress::more);
+    REQUIRE(s.proceed(c.op) == progress::more);
+    s.cancel(c.op);
+    CHECK(c.op.result == store_result::aborted);
+  }
+
+  TEST_CASE("list: what has expired is not in it, however much that is") {
+    std::uint64_t now = 0;
+    memory_store s({.now_ns = [&] { return now; }});
+    for (int i = 0; i < 10000; ++i) REQUIRE(put(s, "old" + std::to_string(i), "v", {.ttl_s = 1}) == store_result::ok);
+    REQUIRE(put(s, "new", "v") == store_result::ok);
+    now += second;
+    CHECK(list(s).keys == keys{"new"});
+  }
+
+  TEST_CASE("capacity: a limited number of keys; expired and ephemeral ones make room for others") {
+    std::uint64_t now = 0;
+    memory_store s({.max_keys = 3, .now_ns = [&] { return now; }});
+    REQUIRE(put(s, "a", "v") == store_result::ok);
+    REQUIRE(put(s, "b", "v", {.ttl_s = 1}) == store_result::ok);
+    REQUIRE(put(s, "c", "v", {.ephemeral = true}) == store_result::ok);
+    CHECK(put(s, "a", "longer") == store_result::ok);  // no new key
+    CHECK(list(s).keys == keys{"a", "b", "c"});
+    now += second;
+    CHECK(put(s, "d", "v") == store_result::ok);
+    CHECK(list(s).keys == keys{"a", "c", "d"});
+    CHECK(put(s, "e", "v") == store_result::ok);
+    CHECK(list(s).keys == keys{"a", "d", "e"});
+    CHECK(put(s, "f", "v") == store_result::capacity_exceeded);
+    CHECK(put(s, "a", "v") == store_result::ok);
+    CHECK(remove(s, "a") == store_result::ok);
+    CHECK(put(s, "f", "v") == store_result::ok);
+  }
+
   TEST_CASE("ttl: exists until its time is over, for every verb; the memory comes back") {
     std::uint64_t now = 1000 * second;
     memory_store s({.now_ns = [&] { return now; }});
@@ -375,7 +433,11 @@ TEST_SUITE("target/memory_store") {
     memory_store s({.now_ns = [&] { return now; }});
     REQUIRE(put(s, "k", "v", {.ttl_s = 10}) == store_result::ok);
     REQUIRE(put(s, "k", "v", {.ttl_s = 10}) == store_result::ok);  // the same moment again
+    REQUIRE(put(s, "same", "v", {.ttl_s = 9}) == store_result::ok);
+    REQUIRE(put(s, "same", "v", {.ttl_s = 9}) == store_result::ok);
     now += 9 * second;
+    CHECK(list(s).keys == keys{"k"});
+    CHECK(s.usage().keys == 1);
     REQUIRE(put(s, "k", "v", {.ttl_s = 20}) == store_result::ok);
     now += 19 * second;
     CHECK(exist(s, "k") == store_result::ok);
@@ -583,7 +645,8 @@ TEST_SUITE("target/memory_store") {
       const keys l = list(s).keys;
       CHECK(std::is_sorted(l.begin(), l.end()));
       keys lasting;
-      std::copy_if(l.begin(), l.end(), std::back_inserter(lasting), [](const std::string& k) { return k.back() != 'x'; });
+      std::copy_if(l.begin(), l.end(), std::back_inserter(lasting),
+                   [](const std::string& k) { return k.back() != 'x'; });
       CHECK(lasting == there);
     }
     stop = true;

@@ -45,7 +45,8 @@ TEST_SUITE("target/scatter_list") {
 
   TEST_CASE("cursor: copies in slices of every size, over pieces of every size") {
     std::byte from[64];
-    std::iota(reinterpret_cast<unsigned char*>(from), reinterpret_cast<unsigned char*>(from) + 64, static_cast<unsigned char>(1));
+    std::iota(reinterpret_cast<unsigned char*>(from), reinterpret_cast<unsigned char*>(from) + 64,
+              static_cast<unsigned char>(1));
     for (std::size_t piece = 1; piece < 9; ++piece)
       for (std::size_t slice = 1; slice < 20; ++slice) {
         std::byte to[64] = {};

@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <set>
 #include <string>
 #include <unordered_set>
 
@@ -28,11 +27,13 @@ TEST_SUITE("target/stored_key") {
     }
   }
 
-  TEST_CASE("equal, before: bytes are unsigned, a prefix comes first, NUL is a byte") {
+  TEST_CASE("equal, compare: bytes are unsigned, a prefix comes first, NUL is a byte") {
     const key_hasher hash;
     const auto make = [&](std::string s) { return stored_key(hashed_key{bytes(s), hash(bytes(s))}); };
     const stored_key a = make("a"), ab = make("ab"), high = make("\xff"), a0 = make(std::string("a\0", 2));
-    const stored_key::before before;
+    const auto before = [](const stored_key* x, const stored_key* y) {
+      return stored_key::compare(x->bytes(), y->bytes()) < 0;
+    };
     CHECK(before(&a, &ab));
     CHECK(before(&a, &a0));
     CHECK(before(&a0, &ab));

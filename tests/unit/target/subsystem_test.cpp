@@ -17,11 +17,13 @@ std::shared_ptr<target::kv_namespace> make(std::uint32_t nsid) {
 }  // namespace
 
 TEST_SUITE("target/subsystem") {
-  TEST_CASE("add, remove: by rising nsid; impossible or taken nsids -> bad_argument; a table once taken does not change") {
+  TEST_CASE(
+      "add, remove: by rising nsid; impossible or taken nsids -> bad_argument; a table once taken does not change") {
     target::subsystem s;
     const std::uint64_t version = s.version();
     CHECK(s.add(nullptr) == status{client_status::bad_argument});
-    for (const std::uint32_t nsid : {0u, 1025u, 0xffffffffu}) CHECK(s.add(make(nsid)) == status{client_status::bad_argument});
+    for (const std::uint32_t nsid : {0u, 1025u, 0xffffffffu})
+      CHECK(s.add(make(nsid)) == status{client_status::bad_argument});
     CHECK(s.version() == version);
     for (const std::uint32_t nsid : {7u, 1u, 1024u, 3u}) CHECK(s.add(make(nsid)).ok());
     CHECK(s.add(make(7)) == status{client_status::bad_argument});

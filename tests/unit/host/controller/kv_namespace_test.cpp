@@ -207,4 +207,45 @@ TEST_SUITE("host/controller/kv_namespace") {
     CHECK(ns->retrieve(key_view::from_text("seventeen bytes!!"), {big.data(), 1}).status ==
           status(client_status::bad_argument));
   }
+
+  TEST_CASE(
+      "for_each_key: a listing that never ends -> timed_out; one in one piece is asked for again with more room") {
+    const auto s = std::make_shared<script>();
+    s->add_kv(1);
+    const auto c = attach(s);
+    REQUIRE(c);
+    host::namespace_options o;
+    o.encoding = key_encoding::inline_cdw;
+    const auto endless = c->open_namespace(1, o);
+    REQUIRE(endless);
+    std::uint32_t next = 0;
+    s->on_command = [&](std::uint16_t qid, const sqe& a) -> std::optional<script::answer> {
+      if (qid == 0 || a.opc() != 0x06) return std::nullopt;
+      const std::uint32_t page[] = {2, 4u | (next << 16), next, 4u | ((next + 1) << 16), next + 1};
+      next += 2;
+      std::memcpy(reinterpret_cast<void*>(a.dptr().low), page, sizeof page);
+      return script::answer{};
+    };
+    unsigned seen = 0;
+    const auto each = [&seen](key_view) { return ++seen != 0; };
+    CHECK(endless->for_each_key({}, each, soon(50)).status == status(client_status::timed_out));
+    CHECK(seen > 2);
+
+    o.quirks = quirks::rados_nkv_forwarder();
+    o.quirks->encoding = key_encoding::inline_cdw;
+    const auto whole = c->open_namespace(1, o);
+    REQUIRE(whole);
+    std::vector<std::uint32_t> rooms;
+    s->on_command = [&](std::uint16_t qid, const sqe& a) -> std::optional<script::answer> {
+      if (qid == 0 || a.opc() != 0x06) return std::nullopt;
+      rooms.push_back(a.cdw(10));
+      const std::uint32_t page[] = {1, 2u | ('a' << 16) | ('b' << 24)};
+      std::memcpy(reinterpret_cast<void*>(a.dptr().low), page, sizeof page);
+      return script::answer{{}, 100'000, false};
+    };
+    seen = 0;
+    CHECK(whole->for_each_key({}, each, soon()).ok());
+    CHECK(seen == 1);
+    CHECK(rooms == std::vector<std::uint32_t>{65536, 100'000});
+  }
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -72,6 +73,7 @@ TEST_SUITE("host/controller/namespace_probe") {
       CHECK(s->io_commands[2].opc() == 0x14);
       CHECK((s->io_commands[2].cdw(11) & 0xffu) == 0);
       s->identity.vid = 0x4e58;
+      std::memcpy(s->identity.mn, "SPDK bdev Controller", 20);
       const auto spdk = attach(s);
       REQUIRE(spdk);
       const auto forwarder = spdk->open_namespace(1);

@@ -140,7 +140,7 @@ TEST_SUITE("target/vfio_user/connection") {
                               version(0, 1, "{\"capabilities\":{\"max_msg_fds\":\"8\"}}"),
                               version(0, 1, "{\"a\":" + std::string(3000, '[')),
                               version(0, 1, std::string(9000, ' ') + "{}")};
-    bytes open_ended = version(0, 1, "{}");
+    bytes open_ended = version(0, 1, "{} ");
     open_ended.pop_back();
     bad.push_back(open_ended);
     for (const bytes& payload : bad) {

@@ -13,9 +13,9 @@ namespace host {
 
 /// Memory of this process that a controller shall reach.
 struct dma_memory {
-  std::byte* address = nullptr;      ///< in this process; also the address the controller uses (IOVA = VA)
+  std::byte* address = nullptr;  ///< in this process; also the address the controller uses (IOVA = VA)
   std::uint64_t length_bytes = 0;
-  int fd = -1;                       ///< what backs it, to be shared with another process; -1: nothing does
+  int fd = -1;  ///< what backs it, to be shared with another process; -1: nothing does
   std::uint64_t fd_offset = 0;
 };
 
@@ -45,7 +45,8 @@ class memory_transport {
 
   /// Reads a BAR0 register. @param width_bytes 4 or 8, `offset` a multiple of it
   /// @return the value, or disconnected, timed_out, protocol_error, system_error (the errno that the peer answered)
-  [[nodiscard]] virtual nkv::result<std::uint64_t> read_register(std::uint32_t offset, unsigned width_bytes, deadline until) = 0;
+  [[nodiscard]] virtual nkv::result<std::uint64_t> read_register(std::uint32_t offset, unsigned width_bytes,
+                                                                 deadline until) = 0;
   /// Writes a BAR0 register; done at the peer on return.
   [[nodiscard]] virtual status write_register(std::uint32_t offset, unsigned width_bytes, std::uint64_t value,
                                               deadline until) = 0;

@@ -84,8 +84,9 @@ class admin_executor {
 
   /// The namespace, or null. Valid until look_again() or the next change of the subsystem that it sees.
   [[nodiscard]] const std::shared_ptr<kv_namespace>* find(std::uint32_t nsid) const noexcept {
-    const auto at = std::lower_bound(table_->begin(), table_->end(), nsid,
-                                     [](const std::shared_ptr<kv_namespace>& ns, std::uint32_t id) { return ns->nsid() < id; });
+    const auto at =
+        std::lower_bound(table_->begin(), table_->end(), nsid,
+                         [](const std::shared_ptr<kv_namespace>& ns, std::uint32_t id) { return ns->nsid() < id; });
     return at != table_->end() && (*at)->nsid() == nsid ? &*at : nullptr;
   }
 
@@ -103,8 +104,9 @@ class admin_executor {
   void note_error(std::uint16_t sqid, std::uint16_t cid, status s) noexcept {
     ++error_count_;
     std::move_backward(std::begin(errors_), std::end(errors_) - 1, std::end(errors_));
-    errors_[0] = {error_count_, sqid, cid,
-                  static_cast<std::uint16_t>((static_cast<unsigned>(s.sc()) << 1) | (static_cast<unsigned>(s.sct()) << 9))};
+    errors_[0] = {
+        error_count_, sqid, cid,
+        static_cast<std::uint16_t>((static_cast<unsigned>(s.sc()) << 1) | (static_cast<unsigned>(s.sct()) << 9))};
   }
 
   [[nodiscard]] async_events& events() noexcept { return events_; }
@@ -150,7 +152,8 @@ class admin_executor {
     return {};
   }
 
-  // Identify ------------------------------------------------------------------------------------------------------------
+  // Identify
+  // ------------------------------------------------------------------------------------------------------------
 
   template <class Data>
   status identify(const sqe& c, Data& data) noexcept {
@@ -198,7 +201,8 @@ class admin_executor {
       case identify_cns::namespace_descriptors:
       case identify_cns::csi_namespace:
       case identify_cns::csi_independent_namespace: {
-        if (nsid == 0 || (nsid > subsystem::max_nsid && nsid != 0xffffffffu)) return generic(generic_status::invalid_nsid);
+        if (nsid == 0 || (nsid > subsystem::max_nsid && nsid != 0xffffffffu))
+          return generic(generic_status::invalid_nsid);
         const auto* const found = find(nsid);
         if (cns == identify_cns::csi_namespace && !kv) {
           if (!nvm) return invalid_field();
@@ -206,7 +210,8 @@ class admin_executor {
         }
         if (found == nullptr) {
           // An inactive nsid has an empty page where the specification says so; the list of descriptors it refuses.
-          if (cns == identify_cns::namespace_descriptors || nsid == 0xffffffffu) return generic(generic_status::invalid_nsid);
+          if (cns == identify_cns::namespace_descriptors || nsid == 0xffffffffu)
+            return generic(generic_status::invalid_nsid);
           break;
         }
         const kv_namespace& ns = **found;
@@ -234,7 +239,8 @@ class admin_executor {
     return send(data, page, sizeof page);
   }
 
-  // Log pages -----------------------------------------------------------------------------------------------------------
+  // Log pages
+  // -----------------------------------------------------------------------------------------------------------
 
   template <class Data>
   status get_log_page(const sqe& c, Data& data) noexcept {
@@ -297,12 +303,13 @@ class admin_executor {
         const std::uint32_t csi = c.cdw(14) >> 24;
         if (csi > 1) return invalid_field();
         using a = admin_opcode;
-        for (const a opc : {a::delete_sq, a::create_sq, a::get_log_page, a::delete_cq, a::create_cq, a::identify, a::abort,
-                            a::set_features, a::get_features, a::async_event_request, a::keep_alive})
+        for (const a opc : {a::delete_sq, a::create_sq, a::get_log_page, a::delete_cq, a::create_cq, a::identify,
+                            a::abort, a::set_features, a::get_features, a::async_event_request, a::keep_alive})
           page[4 * static_cast<std::size_t>(opc)] = std::byte{1};
         if (csi == static_cast<std::uint32_t>(command_set_id::kv)) {
           using k = kv_opcode;
-          for (const k opc : {k::retrieve, k::list, k::exist}) page[1024 + 4 * static_cast<std::size_t>(opc)] = std::byte{1};
+          for (const k opc : {k::retrieve, k::list, k::exist})
+            page[1024 + 4 * static_cast<std::size_t>(opc)] = std::byte{1};
           // Bit 1: changes the namespace's content.
           for (const k opc : {k::store, k::remove}) page[1024 + 4 * static_cast<std::size_t>(opc)] = std::byte{3};
         }
@@ -311,7 +318,8 @@ class admin_executor {
       default: return {status_code_type::command_specific, command_status::invalid_log_page};
     }
     if (offset % 4 != 0 || offset > bytes) return invalid_field();
-    const status s = send(data, page + offset, static_cast<std::size_t>(std::min<std::uint64_t>(wanted, bytes - offset)));
+    const status s =
+        send(data, page + offset, static_cast<std::size_t>(std::min<std::uint64_t>(wanted, bytes - offset)));
     if (!s.ok()) return s;
     if (!retain) events_.acknowledge(static_cast<log_page_id>(lid));
     if (changes_read) {
@@ -347,7 +355,8 @@ class admin_executor {
     if (changed_.size() > 1024) changed_all_ = true;
   }
 
-  // Features ------------------------------------------------------------------------------------------------------------
+  // Features
+  // ------------------------------------------------------------------------------------------------------------
 
   std::uint32_t queues_dw0() const noexcept {
     const std::uint32_t n = max_io_queue_pairs_ - 1u;

@@ -10,8 +10,8 @@
 namespace nkv::inline NKV_ABI {
 namespace target {
 
-/// A number of bytes as people write it: decimal digits, then optionally one blank and a unit. B, KiB, MiB, GiB, TiB are
-/// powers of 1024; kB, MB, GB, TB powers of 1000. Upper and lower case matter, and there are no fractions.
+/// A number of bytes as people write it: decimal digits, then optionally one blank and a unit. B, KiB, MiB, GiB, TiB
+/// are powers of 1024; kB, MB, GB, TB powers of 1000. Upper and lower case matter, and there are no fractions.
 /// @return nothing for other text, and for what does not fit 64 bits
 [[nodiscard]] constexpr std::optional<std::uint64_t> parse_byte_size(std::string_view text) noexcept {
   constexpr std::uint64_t most = ~std::uint64_t{0};

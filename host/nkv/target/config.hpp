@@ -86,7 +86,8 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
   fields.read_number("max_queue_entries", out.controller.max_queue_entries, 2, 65536);
   fields.read_number("max_io_queue_pairs", out.controller.max_io_queue_pairs, 1, 64);
   fields.read_size("max_transfer_bytes", out.controller.max_transfer_bytes, 0, std::uint64_t{1} << 31);
-  if (const std::uint64_t n = out.controller.max_transfer_bytes; fields.ok() && n != 0 && (n < 8192 || !std::has_single_bit(n)))
+  if (const std::uint64_t n = out.controller.max_transfer_bytes;
+      fields.ok() && n != 0 && (n < 8192 || !std::has_single_bit(n)))
     fields.refuse(fields.path_of("max_transfer_bytes"),
                   fmt::format("expected 0 or a power of two of at least 8 KiB, got {}", n));
   std::set<std::uint32_t> nsids;
@@ -116,8 +117,8 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
   // The address of a socket has 107 bytes, of which "/cntrl" takes six.
   fields.read("endpoint", out.endpoint, 1, 10 + 107 - 6);
   if (fields.ok() && !vfio_user_directory(out.endpoint))
-    fields.refuse(fields.path_of("endpoint"), "expected \"vfio-user:DIRECTORY\"" +
-                                                  (out.endpoint.empty() ? "" : ", got \"" + out.endpoint + '"'));
+    fields.refuse(fields.path_of("endpoint"),
+                  "expected \"vfio-user:DIRECTORY\"" + (out.endpoint.empty() ? "" : ", got \"" + out.endpoint + '"'));
   fields.read("subnqn", out.subnqn, 1, 223);
   fields.read_mode("socket_mode", out.socket_mode);
   fields.read_number("max_clients", out.max_clients, 1, 1024);

@@ -154,7 +154,8 @@ class config_object {
     if (!ok()) return;
     for (const auto& member : object_.items()) {
       if (std::find(known_.begin(), known_.end(), member.key()) != known_.end()) continue;
-      error_ = {path_of(shown(nlohmann::json(member.key()))), fmt::format("unknown; known are {}", fmt::join(known_, ", "))};
+      error_ = {path_of(shown(nlohmann::json(member.key()))),
+                fmt::format("unknown; known are {}", fmt::join(known_, ", "))};
       return;
     }
   }

@@ -41,14 +41,14 @@ inline constexpr std::size_t asleep_word_offset = 0xffc;
 
 /// How a controller presents itself. A plain aggregate.
 struct controller_options {
-  std::uint32_t max_queue_entries = 1024;     ///< CAP.MQES as a count, 2 to 65536
-  std::uint16_t max_io_queue_pairs = 64;      ///< 1 to 510
+  std::uint32_t max_queue_entries = 1024;                       ///< CAP.MQES as a count, 2 to 65536
+  std::uint16_t max_io_queue_pairs = 64;                        ///< 1 to 510
   std::uint64_t max_transfer_bytes = std::uint64_t{256} << 20;  ///< MDTS, rounded down to a power of two pages; 0: none
-  std::uint8_t max_page_shift_from_4k = 4;    ///< CAP.MPSMAX
-  std::uint16_t interrupt_vectors = 0;        ///< 0: any vector is accepted and none raised
-  std::uint32_t max_outstanding = 4096;       ///< commands that may wait for an asynchronous store
-  std::uint32_t max_sgl_descriptors = 65536;  ///< of one command
-  std::size_t max_regions = 4096;             ///< of client memory
+  std::uint8_t max_page_shift_from_4k = 4;                      ///< CAP.MPSMAX
+  std::uint16_t interrupt_vectors = 0;                          ///< 0: any vector is accepted and none raised
+  std::uint32_t max_outstanding = 4096;                         ///< commands that may wait for an asynchronous store
+  std::uint32_t max_sgl_descriptors = 65536;                    ///< of one command
+  std::size_t max_regions = 4096;                               ///< of client memory
   std::uint16_t pci_vendor = 0;
   /// Called on the poller's thread, at most once a poll for each vector with new completions.
   std::function<void(std::uint16_t vector)> raise_interrupt;
@@ -70,8 +70,8 @@ class controller final : public pollable {
   /// @param w wakes the thread that polls; lives longer
   /// @return the controller; busy where the subsystem has as many as it may; bad_argument for impossible options
   [[nodiscard]] static host::result<std::unique_ptr<controller>> create(std::shared_ptr<target::subsystem> s,
-                                                                        controller_options options, std::uint32_t* doorbells,
-                                                                        waker& w) {
+                                                                        controller_options options,
+                                                                        std::uint32_t* doorbells, waker& w) {
     if (s == nullptr || doorbells == nullptr || options.max_queue_entries < 2 || options.max_queue_entries > 65536 ||
         options.max_io_queue_pairs < 1 || options.max_io_queue_pairs > 510 || options.max_page_shift_from_4k > 15 ||
         options.max_outstanding < 1)
@@ -80,7 +80,8 @@ class controller final : public pollable {
     identity.pci_vendor = options.pci_vendor;
     if (options.max_transfer_bytes != 0) {
       if (options.max_transfer_bytes < 2 * 4096) return status{client_status::bad_argument};
-      while (identity.mdts < 31 && (std::uint64_t{2 * 4096} << identity.mdts) <= options.max_transfer_bytes) ++identity.mdts;
+      while (identity.mdts < 31 && (std::uint64_t{2 * 4096} << identity.mdts) <= options.max_transfer_bytes)
+        ++identity.mdts;
     }
     identity.cntlid = s->allocate_cntlid();
     if (identity.cntlid == subsystem::no_cntlid) return status{client_status::busy};
@@ -92,7 +93,8 @@ class controller final : public pollable {
     admin_.shared_subsystem()->release_cntlid(admin_.identity().cntlid);
   }
 
-  // Registers ------------------------------------------------------------------------------------------------------------
+  // Registers
+  // ------------------------------------------------------------------------------------------------------------
 
   /// @param offset below 1000h, a multiple of `width_bytes`, which is 4 or 8. Reserved registers read as 0.
   /// @return bad_argument
@@ -126,7 +128,8 @@ class controller final : public pollable {
     begin_reset();
   }
 
-  // Client memory --------------------------------------------------------------------------------------------------------
+  // Client memory
+  // --------------------------------------------------------------------------------------------------------
 
   /// Lets commands reach a region. @return as dma_map::add
   [[nodiscard]] status map_dma(const dma_region& region) { return map_.add(region); }
@@ -134,7 +137,8 @@ class controller final : public pollable {
   /// No later command reaches the region; queues in it stop, and where one is an admin queue CSTS.CFS is set. Commands
   /// that have begun may still use it: see uses().
   /// @return as dma_map::remove
-  [[nodiscard]] status unmap_dma(std::uint64_t iova, std::uint64_t length_bytes, dma_region* removed = nullptr) noexcept {
+  [[nodiscard]] status unmap_dma(std::uint64_t iova, std::uint64_t length_bytes,
+                                 dma_region* removed = nullptr) noexcept {
     const status s = map_.remove(iova, length_bytes, removed);
     if (!s.ok()) return s;
     const auto gone = [&](std::uint64_t base) { return base - iova < length_bytes; };
@@ -166,7 +170,8 @@ class controller final : public pollable {
 
   [[nodiscard]] span<const dma_region> dma_regions() const noexcept { return map_.regions(); }
 
-  // Life -----------------------------------------------------------------------------------------------------------------
+  // Life
+  // -----------------------------------------------------------------------------------------------------------------
 
   /// Stops everything for good: nothing is fetched or completed any more, and what has begun is cancelled. The client's
   /// memory may go once quiet() holds; until then poll() must go on being called.
@@ -194,6 +199,7 @@ class controller final : public pollable {
     if (admin_.look_again()) ++done;
     blocked_on_cq_ = false;
     for (std::size_t i = 0; i < active_.size(); ++i) done += poll_queue(*active_[i]);
+    if (state_ != state::ready) return done;
     if (admin_.events().waiting()) done += report_events();
     if (interrupts_waiting_) raise_interrupts();
     return done;
@@ -257,7 +263,8 @@ class controller final : public pollable {
   static status generic(std::uint8_t sc) noexcept { return {status_code_type::generic, sc}; }
   static status specific(std::uint8_t sc) noexcept { return {status_code_type::command_specific, sc}; }
 
-  // Registers ------------------------------------------------------------------------------------------------------------
+  // Registers
+  // ------------------------------------------------------------------------------------------------------------
 
   static bool valid_access(std::uint32_t offset, unsigned width_bytes) noexcept {
     return (width_bytes == 4 || width_bytes == 8) && offset % width_bytes == 0 &&
@@ -268,8 +275,8 @@ class controller final : public pollable {
 
   [[nodiscard]] std::uint64_t capabilities() const noexcept {
     return (options_.max_queue_entries - 1u) | (1u << 16) /* CQR */ | (std::uint64_t{ready_timeout_500ms} << 24) |
-           (std::uint64_t{1} << 43) /* CSS bit 6: I/O command sets */ | (std::uint64_t{options_.max_page_shift_from_4k} << 52) |
-           (std::uint64_t{1} << 59) /* CRMS: with media */;
+           (std::uint64_t{1} << 43) /* CSS bit 6: I/O command sets */ |
+           (std::uint64_t{options_.max_page_shift_from_4k} << 52) | (std::uint64_t{1} << 59) /* CRMS: with media */;
   }
 
   [[nodiscard]] std::uint32_t register_dword(std::uint32_t offset) const noexcept {
@@ -332,8 +339,8 @@ class controller final : public pollable {
     const std::uint32_t cq_entries = ((aqa_ >> 16) & 0xfffu) + 1;
     const std::uint32_t shift = (cc_ >> 7) & 0xfu;
     // Round robin arbitration only; the command sets of CNS 1Ch only.
-    if (cc.command_sets() != 6 || ((cc_ >> 11) & 7u) != 0 || shift > options_.max_page_shift_from_4k || sq_entries < 2 ||
-        cq_entries < 2)
+    if (cc.command_sets() != 6 || ((cc_ >> 11) & 7u) != 0 || shift > options_.max_page_shift_from_4k ||
+        sq_entries < 2 || cq_entries < 2)
       return fail();
     reader_.set_page_bytes(cc.page_bytes());
     page_bytes_ = cc.page_bytes();
@@ -381,7 +388,8 @@ class controller final : public pollable {
     csts_ = (csts_ & ~0xcu) | 0x8u;
   }
 
-  // Doorbells ------------------------------------------------------------------------------------------------------------
+  // Doorbells
+  // ------------------------------------------------------------------------------------------------------------
 
   /// Acquire: orders the client's SQE stores, released by its doorbell store, before the copies of the SQEs; for a
   /// completion queue, its loads of entries before the stores that reuse them.
@@ -410,6 +418,8 @@ class controller final : public pollable {
   void invalid_doorbell(std::uint16_t qid) noexcept {
     admin_.note_error(qid, 0xffff, generic(generic_status::invalid_field));
     admin_.events().raise(async_event::doorbell_invalid);
+    // With an admin queue stopped the event cannot be told.
+    if (qid == 0) fail();
   }
 
   static std::uint32_t distance(std::uint32_t from, std::uint32_t to, std::uint32_t entries) noexcept {
@@ -430,9 +440,11 @@ class controller final : public pollable {
     return true;
   }
 
-  // Queues ---------------------------------------------------------------------------------------------------------------
+  // Queues
+  // ---------------------------------------------------------------------------------------------------------------
 
-  status make_cq(std::uint16_t qid, std::uint32_t entries, std::uint64_t iova, bool interrupts, std::uint16_t vector) noexcept {
+  status make_cq(std::uint16_t qid, std::uint32_t entries, std::uint64_t iova, bool interrupts,
+                 std::uint16_t vector) noexcept {
     std::byte* const base = map_.translate(iova, std::uint64_t{entries} * sizeof(cqe), dma_access::write);
     if (base == nullptr || reinterpret_cast<std::uintptr_t>(base) % alignof(cqe) != 0)
       return generic(generic_status::invalid_field);
@@ -511,7 +523,7 @@ class controller final : public pollable {
       request* const r = sq.qid == 0 ? &admin_request_ : take_request();
       if (r == nullptr) break;  // as many outstanding as allowed: goes on when one ends
       // The only access to the client's entry: from here on nothing it writes there matters.
-      std::memcpy(&r->command, sq.base + std::size_t{sq.head} * sizeof(sqe), sizeof(sqe));
+      copy_once(&r->command, sq.base + std::size_t{sq.head} * sizeof(sqe), sizeof(sqe));
       sq.head = sq.head + 1 == sq.entries ? 0 : sq.head + 1;
       r->sqid = sq.qid;
       if (sq.qid != 0) {
@@ -525,7 +537,8 @@ class controller final : public pollable {
     return done;
   }
 
-  // Requests -------------------------------------------------------------------------------------------------------------
+  // Requests
+  // -------------------------------------------------------------------------------------------------------------
 
   request* take_request() noexcept {
     if (free_ == nullptr) {
@@ -561,7 +574,8 @@ class controller final : public pollable {
     give_back(r);
   }
 
-  // I/O commands ---------------------------------------------------------------------------------------------------------
+  // I/O commands
+  // ---------------------------------------------------------------------------------------------------------
 
   void execute(request& r, submission_queue_state& sq) noexcept {
     const std::shared_ptr<kv_namespace>* const ns = admin_.find(r.command.nsid());
@@ -680,9 +694,11 @@ class controller final : public pollable {
     }
   }
 
-  // Completions ----------------------------------------------------------------------------------------------------------
+  // Completions
+  // ----------------------------------------------------------------------------------------------------------
 
-  void post(completion_queue_state& cq, const submission_queue_state& sq, std::uint16_t cid, const reply& answer) noexcept {
+  void post(completion_queue_state& cq, const submission_queue_state& sq, std::uint16_t cid,
+            const reply& answer) noexcept {
     if (cq.base == nullptr) return;
     const cqe e = cqe::make(answer.dw0, static_cast<std::uint16_t>(sq.head), sq.qid, cid, answer.status, cq.phase);
     auto* const at = reinterpret_cast<std::uint32_t*>(cq.base + std::size_t{cq.tail} * sizeof(cqe));
@@ -721,7 +737,8 @@ class controller final : public pollable {
     return done;
   }
 
-  // Admin commands -------------------------------------------------------------------------------------------------------
+  // Admin commands
+  // -------------------------------------------------------------------------------------------------------
 
   void execute_admin(request& r, submission_queue_state& sq) noexcept {
     const sqe& c = r.command;

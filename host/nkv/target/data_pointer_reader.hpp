@@ -57,7 +57,7 @@ class data_pointer_reader {
     }
     const std::byte* const p = map_->translate(address, 1, dma_access::read);
     if (p == nullptr) return generic(generic_status::data_transfer_error);
-    value = *p;
+    copy_once(&value, p, 1);
     return {};
   }
 
@@ -201,7 +201,7 @@ class data_pointer_reader {
   bool copy(std::uint64_t address, void* to, std::uint64_t bytes) const noexcept {
     const std::byte* const p = map_->translate(address, bytes, dma_access::read);
     if (p == nullptr) return false;
-    std::memcpy(to, p, bytes);
+    copy_once(to, p, bytes);
     return true;
   }
 

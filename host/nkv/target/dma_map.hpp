@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace nkv::inline NKV_ABI {
@@ -26,6 +27,13 @@ struct dma_region {
   bool readable = true;  ///< the controller may read it
   bool writable = true;  ///< the controller may write it
 };
+
+/// Copies what a client may be changing at this moment into private memory. After it only the copy counts: the compiler
+/// may not look at the original again, which it could otherwise take to be the same.
+inline void copy_once(void* to, const void* from, std::size_t bytes) noexcept {
+  std::memcpy(to, from, bytes);
+  __asm__ volatile("" ::: "memory");
+}
 
 /// The regions of one client, and the only way from an address in a command to a pointer.
 ///

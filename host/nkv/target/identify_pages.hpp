@@ -80,7 +80,8 @@ inline void nguid(std::uint8_t (&out)[16], const subsystem_options& s, const nam
 }
 
 /// CNS 05h, CSI 01h.
-inline void kv_namespace_page(identify_kv_namespace& page, const subsystem_options& s, const kv_namespace& ns) noexcept {
+inline void kv_namespace_page(identify_kv_namespace& page, const subsystem_options& s,
+                              const kv_namespace& ns) noexcept {
   page = {};
   page.nsze = ns.max_value_bytes();
   page.nuse = ns.store().usage().bytes;
@@ -111,7 +112,8 @@ inline void namespace_descriptors(std::byte* out, const subsystem_options& s, co
 }
 
 /// CNS 02h and 07h: the nsids above `after`.
-inline void active_namespaces(identify_active_namespaces& page, const namespace_table& table, std::uint32_t after) noexcept {
+inline void active_namespaces(identify_active_namespaces& page, const namespace_table& table,
+                              std::uint32_t after) noexcept {
   page = {};
   std::size_t n = 0;
   for (const auto& ns : table)

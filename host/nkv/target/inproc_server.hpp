@@ -38,7 +38,8 @@ struct inproc_server_options {
 /// controller, and may use any memory of the process that it maps.
 ///
 /// Destroying it disconnects the clients: when the destructor has returned no client memory is touched any more, except
-/// where a store does not end an operation within 10 seconds of its being cancelled. Clients may outlive it. Any thread.
+/// where a store does not end an operation within 10 seconds of its being cancelled. Clients may outlive it. Any
+/// thread.
 class inproc_server {
  public:
   /// Starts serving. See error().
@@ -109,7 +110,8 @@ class inproc_server {
       while (s.ok() && !quiet && !until.expired()) {
         s = poller_.call(
             [&] {
-              quiet = std::all_of(sessions_.begin(), sessions_.end(), [](const auto& one) { return one->ctrl->quiet(); });
+              quiet =
+                  std::all_of(sessions_.begin(), sessions_.end(), [](const auto& one) { return one->ctrl->quiet(); });
             },
             until);
         if (!quiet) nap();
@@ -196,7 +198,8 @@ class inproc_server {
     [[nodiscard]] status write_register(std::uint32_t offset, unsigned width_bytes, std::uint64_t value,
                                         host::deadline until) override {
       status written;
-      const status s = on_controller([&](controller& c) { written = c.write_register(offset, width_bytes, value); }, until);
+      const status s =
+          on_controller([&](controller& c) { written = c.write_register(offset, width_bytes, value); }, until);
       return s.ok() ? written : s;
     }
     [[nodiscard]] status map_dma(const host::dma_memory& memory, host::deadline until) override {
@@ -209,21 +212,33 @@ class inproc_server {
       return s.ok() ? mapped : s;
     }
     [[nodiscard]] status unmap_dma(const host::dma_memory& memory, host::deadline until) override {
-      // Again and again until commands that have begun are through with it; a repeat after a timeout finds it removed.
+      // Again and again until commands that have begun are through with it. A repeat after a timeout finds the region
+      // removed, and is told the same as if it had waited.
       const auto iova = reinterpret_cast<std::uintptr_t>(memory.address);
+      const std::pair<std::uint64_t, std::uint64_t> range(iova, memory.length_bytes);
       status removed;
       bool used = false;
+      const auto look = [&](controller& c) {
+        used = c.uses(memory.address, memory.length_bytes);
+        const auto at = std::find(leaving_.begin(), leaving_.end(), range);
+        if (!used && at != leaving_.end()) leaving_.erase(at);
+      };
       status s = on_controller(
           [&](controller& c) {
             removed = c.unmap_dma(iova, memory.length_bytes);
-            used = c.uses(memory.address, memory.length_bytes);
+            if (removed.ok()) {
+              leaving_.push_back(range);
+            } else if (std::find(leaving_.begin(), leaving_.end(), range) != leaving_.end()) {
+              removed = status{};
+            }
+            if (removed.ok()) look(c);
           },
           until);
-      if (s.ok() && !removed.ok() && !used) return removed;
+      if (s.ok() && !removed.ok()) return removed;
       while (s.ok() && used) {
         if (until.expired()) return client_status::timed_out;
         nap();
-        s = on_controller([&](controller& c) { used = c.uses(memory.address, memory.length_bytes); }, until);
+        s = on_controller(look, until);
       }
       return s;
     }
@@ -262,6 +277,9 @@ class inproc_server {
 
     std::shared_ptr<service> service_;
     std::shared_ptr<session> session_;
+    /// Regions that were removed while commands used them, and whose unmap_dma() has not yet said so. On the poller's
+    /// thread.
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> leaving_;
   };
 
   std::string name_;

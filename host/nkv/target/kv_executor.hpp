@@ -95,7 +95,8 @@ struct kv_executor {
         }
         break;
       case store_result::absent:
-        if (r.op.verb != store_verb::remove || r.absent_is_error) r.reply.status = {sct, generic_status::key_does_not_exist};
+        if (r.op.verb != store_verb::remove || r.absent_is_error)
+          r.reply.status = {sct, generic_status::key_does_not_exist};
         break;
       case store_result::present: r.reply.status = {sct, generic_status::key_exists}; break;
       case store_result::capacity_exceeded: r.reply.status = generic(generic_status::capacity_exceeded); break;
@@ -137,7 +138,8 @@ struct kv_executor {
     return p;
   }
 
-  // Keys ----------------------------------------------------------------------------------------------------------------
+  // Keys
+  // ----------------------------------------------------------------------------------------------------------------
 
   /// The key in CDW2, 3, 14 and 15. @param sc what a bad length is answered with
   static status inline_key(request& r, std::uint8_t sc, bool may_be_empty = false) noexcept {
@@ -172,7 +174,8 @@ struct kv_executor {
     return {};
   }
 
-  // Commands ------------------------------------------------------------------------------------------------------------
+  // Commands
+  // ------------------------------------------------------------------------------------------------------------
 
   template <class Data>
   static progress store(request& r, const kv_execution_context& context, Data& data) noexcept {
@@ -202,7 +205,8 @@ struct kv_executor {
     const std::uint32_t options = (r.command.cdw(11) >> 8) & 0xffu;
     if ((options & ~raw) != 0) return ended(r, generic_status::invalid_field);
     r.op.raw = (options & raw) != 0;
-    if (const status s = key_and_transfer(r, context, data, r.command.cdw(10), dma_access::write); !s.ok()) return ended(r, s);
+    if (const status s = key_and_transfer(r, context, data, r.command.cdw(10), dma_access::write); !s.ok())
+      return ended(r, s);
     return submit(r, store_verb::retrieve);
   }
 

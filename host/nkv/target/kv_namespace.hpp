@@ -18,13 +18,13 @@ namespace target {
 /// What a namespace is, as a configuration gives it. A plain aggregate.
 struct namespace_options {
   std::uint32_t nsid = 1;
-  std::string name;                           ///< for people and programs that configure; not on the wire
-  std::array<std::uint8_t, 16> nguid{};       ///< all zero: made from the subsystem's NQN and the nsid
+  std::string name;                      ///< for people and programs that configure; not on the wire
+  std::array<std::uint8_t, 16> nguid{};  ///< all zero: made from the subsystem's NQN and the nsid
   nkv::key_encoding key_encoding = nkv::key_encoding::inline_cdw;
-  bool read_only = false;                     ///< Store and Delete are refused
-  std::uint32_t max_key_bytes = 0;            ///< 0: as long as encoding and store allow
-  std::uint64_t max_value_bytes = 0;          ///< 0: as long as the store allows
-  std::uint64_t max_keys = 0;                 ///< what Identify says (MNKS); 0: none stated
+  bool read_only = false;                          ///< Store and Delete are refused
+  std::uint32_t max_key_bytes = 0;                 ///< 0: as long as encoding and store allow
+  std::uint64_t max_value_bytes = 0;               ///< 0: as long as the store allows
+  std::uint64_t max_keys = 0;                      ///< what Identify says (MNKS); 0: none stated
   std::uint32_t optimal_granularity_bytes = 4096;  ///< NOVG
   /// payload_head: Exist and Delete whose key length field is 0 read the key from the head of their data, although the
   /// opcodes say that they have none. Without it such a command is refused, as the newest deployed target does.

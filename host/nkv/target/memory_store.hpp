@@ -28,7 +28,8 @@ namespace nkv::inline NKV_ABI {
 namespace target {
 
 struct memory_store_options {
-  std::uint64_t capacity_bytes = std::uint64_t{4} << 30;      ///< of keys and values
+  std::uint64_t capacity_bytes = std::uint64_t{4} << 30;  ///< of keys and values
+  std::uint64_t max_keys = 0;                             ///< 0: one for every 256 bytes of capacity, at least 65536
   std::uint64_t max_value_bytes = std::uint64_t{128} << 20;
   std::uint64_t kept_block_bytes = std::uint64_t{256} << 20;  ///< memory of large values kept for the next ones
   std::function<std::uint64_t()> now_ns = {};                 ///< for times to live; empty: the steady clock
@@ -37,18 +38,19 @@ struct memory_store_options {
 /// Keys and values in this process's memory.
 ///
 /// Values are copied outside every lock, save small ones: readers hold a reference to what they read, a Store fills
-/// memory of its own and publishes it. What a Store does is atomic and visible at once; a Retrieve sees one value, never a
-/// mixture. List goes through the keys in rising order, the start included.
+/// memory of its own and publishes it. What a Store does is atomic and visible at once; a Retrieve sees one value,
+/// never a mixture. List goes through the keys in rising order, the start included.
 ///
 /// A key whose time to live is over does not exist from that moment on; its memory is given back when it is next looked
-/// for, when the keys are listed, when room is needed, or bit by bit by later Stores. Ephemeral values go first when room
-/// is needed, the least recently used before the others.
+/// for, when the keys are listed, when room is needed, or bit by bit by later Stores. Ephemeral values go first when
+/// room is needed, the least recently used before the others.
 class memory_store final : public store {
  public:
   explicit memory_store(memory_store_options options = {})
       : options_(std::move(options)), pool_(options_.kept_block_bytes) {
     // Without a seed the order within the buckets is guessable and nothing else is lost.
     [[maybe_unused]] const ssize_t n = ::getrandom(hasher_.seed, sizeof hasher_.seed, GRND_NONBLOCK);
+    if (options_.max_keys == 0) options_.max_keys = std::max<std::uint64_t>(options_.capacity_bytes / 256, 65536);
     if (!options_.now_ns) options_.now_ns = [] { return host::steady_clock::now_ns(); };
   }
   ~memory_store() override {
@@ -66,18 +68,23 @@ class memory_store final : public store {
       case store_verb::retrieve: return begin_retrieve(op, true);
       case store_verb::remove: return ended(op, remove(op));
       case store_verb::exist: return ended(op, exist(op));
-      case store_verb::list: return ended(op, list(op));
+      case store_verb::list: return list(op);
     }
     return ended(op, store_result::unsupported);
   }
 
   [[nodiscard]] progress proceed(store_operation& op) noexcept override {
     if (op.verb == store_verb::store) return op.store_state == nullptr ? begin_store(op, false) : go_on_store(op);
+    if (op.verb == store_verb::list) return list(op);
     return op.store_state == nullptr ? begin_retrieve(op, false) : go_on_retrieve(op);
   }
 
   void cancel(store_operation& op) noexcept override {
-    pool_.release(static_cast<value_block*>(op.store_state));
+    if (op.verb == store_verb::list) {
+      delete static_cast<list_position*>(op.store_state);
+    } else {
+      pool_.release(static_cast<value_block*>(op.store_state));
+    }
     op.store_state = nullptr;
     op.result = store_result::aborted;
   }
@@ -97,11 +104,24 @@ class memory_store final : public store {
   struct entry {
     value_block* value = nullptr;
     std::uint64_t ttl_ns = 0;
-    std::uint64_t expires_ns = 0;  ///< 0: never; the entry is in `by_expiry` otherwise
+    /// 0: never; the entry is in `by_expiry` otherwise. Written under the shard's lock; List reads it without.
+    std::atomic<std::uint64_t> expires_ns{0};
     std::uint64_t used_stamp = 0;  ///< 0: not ephemeral; the entry is in `by_use` otherwise
 
     [[nodiscard]] std::uint64_t length() const noexcept { return value->length_bytes; }
+    [[nodiscard]] std::uint64_t expires_at() const noexcept { return expires_ns.load(std::memory_order_relaxed); }
   };
+
+  struct by_bytes {
+    using is_transparent = void;
+    bool operator()(const node* a, const node* b) const noexcept { return less(a->first.bytes(), b->first.bytes()); }
+    bool operator()(const node* a, byte_span b) const noexcept { return less(a->first.bytes(), b); }
+    bool operator()(byte_span a, const node* b) const noexcept { return less(a, b->first.bytes()); }
+
+   private:
+    static bool less(byte_span a, byte_span b) noexcept { return stored_key::compare(a, b) < 0; }
+  };
+  using order = std::set<const node*, by_bytes>;
 
   // A part of the keys, chosen by hash, so that threads with different keys seldom meet.
   struct alignas(64) shard {
@@ -115,15 +135,19 @@ class memory_store final : public store {
   static constexpr std::uint64_t copy_under_lock_bytes = 16 * 1024;
   static constexpr std::uint64_t slice_bytes = 256 * 1024;
   static constexpr unsigned list_keys_under_lock = 256;
-  static constexpr unsigned listing_counted_keys = 65536;
+  static constexpr unsigned list_turns_at_once = 8;
+  static constexpr unsigned listing_counted_keys = 16384;
   static constexpr unsigned reclaim_step = 4;
+  static constexpr unsigned reclaim_in_list = 64;
+  static constexpr unsigned reclaim_for_room = 64;
 
   static progress ended(store_operation& op, store_result r) noexcept {
     op.result = r;
     return progress::done;
   }
 
-  // Store --------------------------------------------------------------------------------------------------------------
+  // Store
+  // --------------------------------------------------------------------------------------------------------------
 
   progress begin_store(store_operation& op, bool first) noexcept {
     if (op.data_bytes > options_.max_value_bytes) return ended(op, store_result::invalid);
@@ -170,6 +194,7 @@ class memory_store final : public store {
     // take the room.
     for (unsigned attempt = 0; attempt < 4; ++attempt) {
       std::uint64_t needed = 0;
+      bool new_key = false;
       {
         const std::lock_guard lock(s.mutex);
         node* n = find(s, key);
@@ -184,7 +209,8 @@ class memory_store final : public store {
         const std::uint64_t after = block->length_bytes + key.bytes.size();
         const std::uint64_t before = n != nullptr ? n->second.length() + key.bytes.size() : 0;
         const bool was_ephemeral = n != nullptr && n->second.used_stamp != 0;
-        if (take_room(before, after)) {
+        const bool key_fits = n != nullptr || keys_.load(std::memory_order_relaxed) < options_.max_keys;
+        if (key_fits && take_room(before, after)) {
           result = store_result::ok;
           try {
             if (n == nullptr) n = insert(s, key);
@@ -196,7 +222,7 @@ class memory_store final : public store {
             try {
               add_use(s, *n);
             } catch (const std::bad_alloc&) {
-              if (expires_ns != 0 && expires_ns != n->second.expires_ns) s.by_expiry.erase({expires_ns, n});
+              if (expires_ns != 0 && expires_ns != n->second.expires_at()) s.by_expiry.erase({expires_ns, n});
               result = store_result::no_memory;
             }
           }
@@ -206,8 +232,8 @@ class memory_store final : public store {
             break;
           }
           entry& e = n->second;
-          if (e.expires_ns != 0 && e.expires_ns != expires_ns) s.by_expiry.erase({e.expires_ns, n});
-          e.expires_ns = expires_ns;
+          if (const std::uint64_t was = e.expires_at(); was != 0 && was != expires_ns) s.by_expiry.erase({was, n});
+          e.expires_ns.store(expires_ns, std::memory_order_relaxed);
           e.ttl_ns = ttl_ns;
           if (was_ephemeral) ephemeral_bytes_.fetch_sub(before, std::memory_order_relaxed);
           if (op.ephemeral) {
@@ -222,9 +248,10 @@ class memory_store final : public store {
           if (expires_ns != 0) reclaim(s, reclaim_step);
           break;
         }
-        needed = after - before;
+        needed = after > before ? after - before : 0;
+        new_key = n == nullptr;
       }
-      if (!make_room(needed)) break;
+      if (!make_room(needed, new_key)) break;
     }
     pool_.release(old);
     pool_.release(block);
@@ -242,22 +269,23 @@ class memory_store final : public store {
     const std::uint64_t ttl_ns = op.ttl_s != 0 ? std::uint64_t{op.ttl_s} * 1'000'000'000u : e.ttl_ns;
     if (ttl_ns != 0) {
       const std::uint64_t expires_ns = options_.now_ns() + ttl_ns;
-      if (expires_ns != e.expires_ns) {
+      if (const std::uint64_t was = e.expires_at(); was != expires_ns) {
         try {
           s.by_expiry.emplace(expires_ns, n);
         } catch (const std::bad_alloc&) {
           return store_result::no_memory;
         }
-        if (e.expires_ns != 0) s.by_expiry.erase({e.expires_ns, n});
+        if (was != 0) s.by_expiry.erase({was, n});
       }
-      e.expires_ns = expires_ns;
+      e.expires_ns.store(expires_ns, std::memory_order_relaxed);
       e.ttl_ns = ttl_ns;
     }
     use(s, *n);
     return store_result::ok;
   }
 
-  // Retrieve, Exist, Delete --------------------------------------------------------------------------------------------
+  // Retrieve, Exist, Delete
+  // --------------------------------------------------------------------------------------------
 
   progress begin_retrieve(store_operation& op, bool first) noexcept {
     const hashed_key key{op.key, hasher_(op.key)};
@@ -322,54 +350,11 @@ class memory_store final : public store {
     return store_result::ok;
   }
 
-  // List ---------------------------------------------------------------------------------------------------------------
+  // List
+  // ---------------------------------------------------------------------------------------------------------------
 
-  store_result list(store_operation& op) noexcept {
-    // So that the order holds only keys that exist now; looking at each key's entry would take the locks the wrong way.
-    reclaim_all();
-    list_page_writer& page = *op.page;
-    stored_key_copy last;
-    bool from_last = false;
-    std::uint64_t rest_bytes = 0;
-    for (bool room = true; room;) {
-      const std::shared_lock lock(order_mutex_);
-      auto at = from_last ? order_.upper_bound(last.bytes()) : order_.lower_bound(op.key);
-      for (unsigned n = 0;; ++n, ++at) {
-        if (at == order_.end()) {
-          room = false;
-          break;
-        }
-        if (n == list_keys_under_lock) break;  // writers get their turn
-        const byte_span key = (*at)->bytes();
-        if (!page.add(key)) {
-          room = false;
-          if (op.count_all) rest_bytes = rest_of_listing(op, page, at);
-          break;
-        }
-        last.assign(key);
-        from_last = true;
-      }
-    }
-    page.finish();
-    op.true_length = page.bytes() + rest_bytes;
-    return store_result::ok;
-  }
-
-  // Holding the order's lock. Exact for a listing from the first key, and for one with up to `listing_counted_keys` more;
-  // beyond that a lower bound, so that no client can keep the lock for long.
-  std::uint64_t rest_of_listing(const store_operation& op, const list_page_writer& page,
-                                std::set<const stored_key*, stored_key::before>::const_iterator at) const noexcept {
-    if (op.key.empty()) {
-      const std::uint64_t all = order_bytes_ + list_page_writer::header_bytes;
-      return all > page.bytes() ? all - page.bytes() : 0;
-    }
-    std::uint64_t bytes = 0;
-    for (unsigned n = 0; at != order_.end() && n < listing_counted_keys; ++at, ++n)
-      bytes += list_page_writer::entry_bytes((*at)->bytes().size());
-    return bytes;
-  }
-
-  struct stored_key_copy {
+  /// The last key given, from where a long listing goes on.
+  struct list_position {
     std::byte data[255];
     std::size_t size = 0;
     void assign(byte_span key) noexcept {
@@ -379,7 +364,68 @@ class memory_store final : public store {
     [[nodiscard]] byte_span bytes() const noexcept { return {data, size}; }
   };
 
-  // Entries, each function with the shard's lock held --------------------------------------------------------------------
+  progress list(store_operation& op) noexcept {
+    list_page_writer& page = *op.page;
+    auto* const kept = static_cast<list_position*>(op.store_state);
+    list_position position;
+    if (kept != nullptr) position = *kept;
+    // Keeps the lengths exact where few have expired; the keys are looked at one by one as well.
+    if (kept == nullptr) reclaim_all(reclaim_in_list);
+    std::uint64_t rest_bytes = 0;
+    bool complete = false;
+    for (unsigned turn = 0; turn < list_turns_at_once && !complete; ++turn) {
+      const std::shared_lock lock(order_mutex_);
+      const std::uint64_t now = options_.now_ns();
+      auto at = position.size != 0 ? order_.upper_bound(position.bytes()) : order_.lower_bound(op.key);
+      // A bounded number under the lock, so that writers get their turn.
+      for (unsigned n = 0; n < list_keys_under_lock; ++n, ++at) {
+        if (at == order_.end()) {
+          complete = true;
+          break;
+        }
+        const byte_span key = (*at)->first.bytes();
+        const std::uint64_t expires = (*at)->second.expires_ns.load(std::memory_order_relaxed);
+        if (expires == 0 || expires > now) {
+          if (!page.add(key)) {
+            if (op.count_all) rest_bytes = rest_of_listing(op, page, at);
+            complete = true;
+            break;
+          }
+        }
+        position.assign(key);
+      }
+    }
+    if (!complete) {
+      auto* const p = kept != nullptr ? kept : new (std::nothrow) list_position;
+      if (p == nullptr) return ended(op, store_result::no_memory);
+      *p = position;
+      op.store_state = p;
+      return progress::more;
+    }
+    delete kept;
+    op.store_state = nullptr;
+    page.finish();
+    op.true_length = page.bytes() + rest_bytes;
+    return ended(op, store_result::ok);
+  }
+
+  // Holding the order's lock. Exact for a listing from the first key, and for one with up to `listing_counted_keys`
+  // more; beyond that a lower bound, so that no client can keep the lock for long. Keys that have just expired may
+  // count.
+  std::uint64_t rest_of_listing(const store_operation& op, const list_page_writer& page,
+                                order::const_iterator at) const noexcept {
+    if (op.key.empty()) {
+      const std::uint64_t all = order_bytes_ + list_page_writer::header_bytes;
+      return all > page.bytes() ? all - page.bytes() : 0;
+    }
+    std::uint64_t bytes = 0;
+    for (unsigned n = 0; at != order_.end() && n < listing_counted_keys; ++at, ++n)
+      bytes += list_page_writer::entry_bytes((*at)->first.bytes().size());
+    return bytes;
+  }
+
+  // Entries, each function with the shard's lock held
+  // --------------------------------------------------------------------
 
   shard& shard_of(const hashed_key& key) noexcept { return shards_[key.hash >> 59]; }
 
@@ -387,17 +433,17 @@ class memory_store final : public store {
   node* find(shard& s, const hashed_key& key) noexcept {
     const auto at = s.by_key.find(key);
     if (at == s.by_key.end()) return nullptr;
-    if (at->second.expires_ns == 0 || at->second.expires_ns > options_.now_ns()) return &*at;
+    if (const std::uint64_t expires = at->second.expires_at(); expires == 0 || expires > options_.now_ns()) return &*at;
     drop(s, *at);
     return nullptr;
   }
 
   /// An entry without a value yet. Throws std::bad_alloc, nothing changed.
   node* insert(shard& s, const hashed_key& key) {
-    const auto at = s.by_key.emplace(stored_key{key}, entry{}).first;
+    const auto at = s.by_key.try_emplace(stored_key{key}).first;
     try {
       const std::unique_lock lock(order_mutex_);
-      order_.insert(&at->first);
+      order_.insert(&*at);
       order_bytes_ += list_page_writer::entry_bytes(key.bytes.size());
     } catch (...) {
       s.by_key.erase(at);
@@ -410,7 +456,7 @@ class memory_store final : public store {
   /// Takes the entry away; its value stays the caller's.
   void erase(shard& s, node& n, bool counted) noexcept {
     entry& e = n.second;
-    if (e.expires_ns != 0) s.by_expiry.erase({e.expires_ns, &n});
+    if (const std::uint64_t expires = e.expires_at(); expires != 0) s.by_expiry.erase({expires, &n});
     const std::size_t key_bytes = n.first.bytes().size();
     if (counted) used_bytes_.fetch_sub(e.length() + key_bytes, std::memory_order_relaxed);
     if (e.used_stamp != 0) {
@@ -419,7 +465,7 @@ class memory_store final : public store {
     }
     {
       const std::unique_lock lock(order_mutex_);
-      order_.erase(&n.first);
+      order_.erase(&n);
       order_bytes_ -= list_page_writer::entry_bytes(key_bytes);
     }
     s.by_key.erase(s.by_key.find(hashed_key{n.first.bytes(), n.first.hash()}));
@@ -460,7 +506,8 @@ class memory_store final : public store {
     return any;
   }
 
-  // Room, no lock held -------------------------------------------------------------------------------------------------
+  // Room, no lock held
+  // -------------------------------------------------------------------------------------------------
 
   bool take_room(std::uint64_t before, std::uint64_t after) noexcept {
     std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
@@ -470,22 +517,26 @@ class memory_store final : public store {
     return true;
   }
 
-  bool reclaim_all() noexcept {
+  /// Gives back up to `most` expired entries of each shard. @return whether there were any
+  bool reclaim_all(std::size_t most) noexcept {
     bool any = false;
     for (shard& s : shards_) {
       const std::lock_guard lock(s.mutex);
-      any = reclaim(s, s.by_expiry.size()) || any;
+      any = reclaim(s, most) || any;
     }
     return any;
   }
 
-  /// Lets expired and then ephemeral values go until `needed` more bytes fit. @return whether they may fit now
-  bool make_room(std::uint64_t needed) noexcept {
+  /// Lets expired and then ephemeral values go until `needed` more bytes fit, and one more key. @return whether they
+  /// may
+  bool make_room(std::uint64_t needed, bool new_key) noexcept {
     const auto fits = [&] {
       const std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
-      return used <= options_.capacity_bytes && needed <= options_.capacity_bytes - used;
+      return used <= options_.capacity_bytes && needed <= options_.capacity_bytes - used &&
+             (!new_key || keys_.load(std::memory_order_relaxed) < options_.max_keys);
     };
-    if (reclaim_all() && fits()) return true;
+    while (reclaim_all(reclaim_for_room))
+      if (fits()) return true;
     // Nothing is evicted for what would not fit even then.
     const std::uint64_t used = used_bytes_.load(std::memory_order_relaxed);
     const std::uint64_t evictable = ephemeral_bytes_.load(std::memory_order_relaxed);
@@ -519,7 +570,7 @@ class memory_store final : public store {
 
   // Taken after a shard's lock, never before one.
   std::shared_mutex order_mutex_;
-  std::set<const stored_key*, stored_key::before> order_;
+  order order_;
   std::uint64_t order_bytes_ = 0;  ///< of all keys as List entries
 
   std::atomic<std::uint64_t> keys_{0};

@@ -14,7 +14,8 @@ namespace target {
 
 /// A subsystem with one namespace in this process's memory: nsid 1 unless the options say otherwise.
 /// @return the subsystem, or null for an nsid that none can have
-[[nodiscard]] inline std::shared_ptr<subsystem> memory_subsystem(namespace_options ns = {}, memory_store_options store = {}) {
+[[nodiscard]] inline std::shared_ptr<subsystem> memory_subsystem(namespace_options ns = {},
+                                                                 memory_store_options store = {}) {
   auto out = std::make_shared<subsystem>();
   auto held = std::make_shared<kv_namespace>(std::move(ns), std::make_shared<memory_store>(std::move(store)));
   if (!out->add(std::move(held)).ok()) return nullptr;

@@ -75,7 +75,7 @@ class store_operation {
   bool raw = false;          ///< a Retrieve of what is stored, not decompressed
   bool count_all = false;    ///< a List whose `true_length` is that of the whole rest of the listing
   std::uint32_t ttl_s = 0;   ///< 0: no time to live given
-  byte_span key;             ///< 1 to 255 bytes; List: the first key wanted, which need not exist, or none for the first
+  byte_span key;  ///< 1 to 255 bytes; List: the first key wanted, which need not exist, or none for the first
   /// Store: the value. Retrieve: room for the value's beginning, filled as far as the value goes.
   span<const mutable_byte_span> data;
   std::uint64_t data_bytes = 0;      ///< the sum of `data`

@@ -90,13 +90,6 @@ class stored_key {
       return a.hash_ == hash && a.size_ == b.size() && std::memcmp(a.bytes().data(), b.data(), a.size_) == 0;
     }
   };
-  /// For ordered containers of pointers to keys.
-  struct before {
-    using is_transparent = void;
-    bool operator()(const stored_key* a, const stored_key* b) const noexcept { return compare(a->bytes(), b->bytes()) < 0; }
-    bool operator()(const stored_key* a, byte_span b) const noexcept { return compare(a->bytes(), b) < 0; }
-    bool operator()(byte_span a, const stored_key* b) const noexcept { return compare(a, b->bytes()) < 0; }
-  };
 
  private:
   std::uint64_t hash_;

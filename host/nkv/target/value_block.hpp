@@ -131,7 +131,8 @@ class block_pool {
 
   static void* map(std::uint64_t bytes) noexcept {
     const std::uint64_t slack = bytes >= huge_page_bytes ? huge_page_bytes : 0;
-    void* const raw = ::mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const raw =
+        ::mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (raw == MAP_FAILED) return nullptr;
     if (slack == 0) return raw;
     // Huge pages where the system gives them: they begin at their own multiple.

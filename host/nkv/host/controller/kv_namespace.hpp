@@ -5,6 +5,7 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
+#include <nkv/client/key_walk.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -19,7 +20,6 @@
 #include <nkv/host/memory/registration.hpp>
 #include <nkv/host/result.hpp>
 #include <nkv/kv/key.hpp>
-#include <nkv/kv/list_page.hpp>
 #include <nkv/kv/namespace_profile.hpp>
 #include <nkv/queue/sharing.hpp>
 #include <nkv/queue/ticket.hpp>
@@ -172,35 +172,29 @@ class kv_namespace {
   [[nodiscard]] outcome for_each_key(key_view start, Each&& each, deadline until = default_deadline()) const {
     const turn mine(*self_, until);
     if (!mine) return failed(mine.why());
-    key last;
-    bool continued = false;
     std::uint64_t room = std::min<std::uint64_t>(list_page_bytes, longest_transfer({}));
+    key_walk walk(profile(), start);
     for (;;) {
       if (const status s = stage(room, until); !s.ok()) return failed(s);
-      const outcome o = run_staged(operation::list(continued ? key_view(last) : start, *self_->staging.value(0, room),
-                                                   self_->staging.controller_side(0)),
-                                   until);
-      const bool in_part = o.status == status(client_status::value_too_large);
-      if (!o.ok() && !in_part) return o;
-      if (in_part && !profile().quirks.list_continues) {
+      outcome o = run_staged(
+          operation::list(walk.start(), *self_->staging.value(0, room), self_->staging.controller_side(0)), until);
+      if (o.status == status(client_status::value_too_large) && !profile().quirks.list_continues) {
+        // A listing in one piece: again, with the room that it needs.
         const std::uint64_t most = std::min(longest_transfer({}), self_->most_staged);
         if (!o.length_known || o.length_bytes > most || o.length_bytes <= room) return o;
         room = o.length_bytes;
         continue;
       }
-      list_page page({self_->staging.data(), static_cast<std::size_t>(room)}, profile().quirks.list_padding);
-      key_view seen;
-      while (!page.done()) {
-        const nkv::result<key_view> k = page.next();
-        if (!k) break;
-        if (continued && *k == key_view(last)) continue;  // the start is inclusive
-        if (!each(*k)) return ended(o);
-        seen = *k;
+      // Nothing may be read from a page that was put aside, nor is there one.
+      if (self_->staging.data() == nullptr) return o;
+      const walk_step step = walk.take(o, {self_->staging.data(), static_cast<std::size_t>(room)}, each);
+      if (step == walk_step::next_page) {
+        // A target that never comes to an end does not keep us here.
+        if (until.expired()) return failed(client_status::timed_out);
+        continue;
       }
-      if (!page.error().ok()) return failed(page.error());
-      if (seen.empty() || !profile().quirks.list_continues) return ended(o);
-      last = *key::from(seen);
-      continued = true;
+      o.status = walk.error();
+      return o;
     }
   }
 
@@ -236,8 +230,9 @@ class kv_namespace {
       encoding = probe_key_encoding(queue.ref(), profile, queue.spare_value(probe_bytes), queue.spare(), until);
       if (!encoding) return encoding.error();
     }
+    // SPDK's vendor id is borrowed by others, its model name is not.
     constexpr std::uint16_t spdk_vendor = 0x4e58;
-    const bool spdk = core.identity().vid == spdk_vendor;
+    const bool spdk = core.identity().vid == spdk_vendor && std::memcmp(core.identity().mn, "SPDK", 4) == 0;
     profile.quirks =
         *encoding == key_encoding::payload_head && spdk ? quirks::rados_nkv_forwarder() : quirks::of(*encoding);
     // To a target of the KV Command Set alone the options that came with TTL are reserved bits, which it may overlook;
@@ -270,10 +265,6 @@ class kv_namespace {
   static outcome failed(status s) noexcept {
     outcome o;
     o.status = s;
-    return o;
-  }
-  static outcome ended(outcome o) noexcept {
-    o.status = status();
     return o;
   }
 

@@ -23,7 +23,9 @@
 namespace nkv::inline NKV_ABI {
 namespace host {
 
-/// Finds out where a namespace carries keys, without side effects: by Retrieves of a random key that nobody has.
+/// Finds out where a namespace carries keys, without side effects: by Retrieves of a random key that nobody has. The
+/// key has 16 bytes, or as many as the namespace takes; of a few bytes somebody may have it, which tells as much as a
+/// miss.
 ///
 /// A Retrieve of 16 bytes in command dwords, into a zeroed buffer, is answered 87h (either type) by a target that looks
 /// there; one that looks at the head of the data finds a key of length 0 there and answers 0/02h, which the same
@@ -32,25 +34,28 @@ namespace host {
 ///
 /// @param queue  any queue of the controller; one thread at a time uses it meanwhile
 /// @param base   nsid and limits; its quirks are not looked at
-/// @param buffer 4096 bytes or fewer that the controller reaches and that nobody else uses; `local`: the same bytes
-/// here
-/// @return the encoding, or client/encoding_unknown where the answers fit neither; client/timed_out or disconnected:
-/// the
-///         controller may still write into `buffer`; client/system_error without random bytes
+/// @param buffer 4096 bytes or fewer that the controller reaches and that nobody else uses
+/// @param local  the same bytes here
+/// @return the encoding, or client/encoding_unknown where the answers fit neither; client/timed_out or disconnected,
+/// and
+///         the controller may still write into `buffer`; client/system_error without random bytes
 template <class Queue>
 [[nodiscard]] nkv::result<key_encoding> probe_key_encoding(const Queue& queue, const namespace_profile& base,
                                                            const value_ref& buffer, std::byte* local, deadline until) {
   std::byte random[max_inline_key_bytes];
   if (::getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
     return status{client_status::system_error, static_cast<std::uint16_t>(errno)};
-  const key_view nobodys{random, sizeof random};
+  const std::size_t longest = base.limits.max_key_bytes;
+  const key_view nobodys{random, longest != 0 && longest < sizeof random ? longest : sizeof random};
 
   namespace_profile asked = base;
   asked.limits.max_key_bytes = max_key_bytes;
   asked.quirks = quirks::of(key_encoding::inline_cdw);
   std::memset(local, 0, static_cast<std::size_t>(buffer.length_bytes));
   const outcome in_dwords = namespace_ref<Queue>(queue, asked).retrieve(nobodys, buffer, until);
-  if (in_dwords.status.is_key_does_not_exist()) return key_encoding::inline_cdw;
+  const bool there = in_dwords.ok() || in_dwords.status == status(client_status::value_too_large);
+  if (in_dwords.status.is_key_does_not_exist() || (nobodys.size() < sizeof random && there))
+    return key_encoding::inline_cdw;
   if (in_dwords.status.is_client() && !(in_dwords.status == status(client_status::value_too_large)))
     return in_dwords.status;
   if (!(in_dwords.status == status(status_code_type::generic, generic_status::invalid_field)))

@@ -31,13 +31,17 @@ class inproc_transport final : public memory_transport {
     return std::unique_ptr<inproc_transport>(new inproc_transport(*std::move(controller)));
   }
 
-  [[nodiscard]] nkv::result<std::uint64_t> read_register(std::uint32_t offset, unsigned width_bytes, deadline until) override {
+  [[nodiscard]] nkv::result<std::uint64_t> read_register(std::uint32_t offset, unsigned width_bytes,
+                                                         deadline until) override {
     return controller_->read_register(offset, width_bytes, until);
   }
-  [[nodiscard]] status write_register(std::uint32_t offset, unsigned width_bytes, std::uint64_t value, deadline until) override {
+  [[nodiscard]] status write_register(std::uint32_t offset, unsigned width_bytes, std::uint64_t value,
+                                      deadline until) override {
     return controller_->write_register(offset, width_bytes, value, until);
   }
-  [[nodiscard]] status map_dma(const dma_memory& memory, deadline until) override { return controller_->map_dma(memory, until); }
+  [[nodiscard]] status map_dma(const dma_memory& memory, deadline until) override {
+    return controller_->map_dma(memory, until);
+  }
   [[nodiscard]] status unmap_dma(const dma_memory& memory, deadline until) override {
     return controller_->unmap_dma(memory, until);
   }
@@ -48,7 +52,8 @@ class inproc_transport final : public memory_transport {
   [[nodiscard]] bool peer_gone() noexcept override { return controller_->peer_gone(); }
 
  private:
-  explicit inproc_transport(std::unique_ptr<memory_transport> controller) noexcept : controller_(std::move(controller)) {}
+  explicit inproc_transport(std::unique_ptr<memory_transport> controller) noexcept
+      : controller_(std::move(controller)) {}
 
   std::unique_ptr<memory_transport> controller_;
 };

@@ -159,7 +159,7 @@ class connection final : public pollable {
     if (!ending_) update_events();
   }
 
-  [[nodiscard]] bool may_read() const noexcept { return out_.empty() && waiting_ == waiting::nothing && !last_; }
+  [[nodiscard]] bool may_read() const noexcept { return out_.empty() && waiting_ == waiting::nothing; }
 
   void update_events() noexcept {
     if (ending_) return;
@@ -197,7 +197,6 @@ class connection final : public pollable {
       m.sent += static_cast<std::size_t>(n);
       if (m.sent == m.bytes.size()) out_.erase(out_.begin());
     }
-    if (last_) end();
   }
 
   // Replies
@@ -298,12 +297,10 @@ class connection final : public pollable {
     }
   }
 
-  /// Answers and hangs up once the answer is sent.
+  /// Answers, and hangs up: the answer is the first on the connection, and the socket has room for it.
   void refuse_and_end(int error) {
     answer_error(error);
-    if (ending_) return;
-    last_ = true;
-    if (out_.empty()) end();
+    end();
   }
 
   void negotiate() {
@@ -583,7 +580,6 @@ class connection final : public pollable {
   std::vector<out_message> out_;
   std::uint32_t events_ = 0;
   bool ending_ = false;
-  bool last_ = false;  ///< hang up when everything is sent
 
   std::uint32_t client_fds_ = wire::default_message_fds;
   bool knows_wake_ = false;

@@ -44,7 +44,9 @@ class doorbell_memory {
     return 0;
   }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-  [[nodiscard]] std::uint32_t* doorbells() const noexcept { return reinterpret_cast<std::uint32_t*>(at_ + reg::doorbells); }
+  [[nodiscard]] std::uint32_t* doorbells() const noexcept {
+    return reinterpret_cast<std::uint32_t*>(at_ + reg::doorbells);
+  }
 
  private:
   host::unique_fd fd_;

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The quickstart's demonstration, small: demonstration.sh PROGRAM
+source "$(dirname "$0")/lib.sh"
+
+demo=$1
+mkdir -p "$work/tree/a/b"
+: >"$work/tree/empty"
+for i in {1..300}; do head -c $((i * 100)) /dev/urandom >"$work/tree/a/b/$i"; done
+head -c 2000003 /dev/urandom >"$work/tree/large"
+start_target demo
+code 0 "$demo" --operations 2000 "$work/tree"
+for text in "302 files" "listed 305 keys" "2,000 Retrieves" "no difference"; do
+  grep -q "$text" "$work/out" || fail "no \"$text\" in the report: $(cat "$work/out")"
+done
+for operation in Store List Retrieve Exist Delete; do
+  grep -q "^$operation " "$work/out" || fail "the table has no $operation"
+done
+# It leaves nothing behind.
+code 0 nkv list
+out ""
+code 1 "$demo" "$work/nowhere"
+code 1 "$demo" --endpoint "vfio-user:$work/nowhere" "$work/tree"
+finish

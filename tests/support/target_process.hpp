@@ -52,7 +52,8 @@ class target_process {
   std::string start(const std::string& program, const std::string& shape, const std::string& folder) {
     int out[2] = {-1, -1};
     int in[2] = {-1, -1};
-    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0) return std::string("pipe: ") + std::strerror(errno);
+    if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0)
+      return std::string("pipe: ") + std::strerror(errno);
     char* const argv[] = {const_cast<char*>(program.c_str()), const_cast<char*>(folder.c_str()),
                           const_cast<char*>(shape.c_str()), nullptr};
     const pid_t parent = ::getpid();
@@ -75,7 +76,15 @@ class target_process {
   }
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  void signal(int number) const { ::kill(pid_, number); }
+  /// Stops it. On return no thread of it runs.
+  void stop() const {
+    ::kill(pid_, SIGSTOP);
+    int status = 0;
+    while (::waitpid(pid_, &status, WUNTRACED) < 0 && errno == EINTR) {
+    }
+  }
+  /// Lets it go on.
+  void go_on() const { ::kill(pid_, SIGCONT); }
   /// Ends it by `number`, and waits for that.
   void end(int number) {
     if (pid_ > 0) {

@@ -47,7 +47,8 @@ struct target_shape {
     };
     bool good = true;
     if (name == "plain") {
-      good = add(options(1, key_encoding::inline_cdw), memory()) && add(options(2, key_encoding::payload_head), memory());
+      good =
+          add(options(1, key_encoding::inline_cdw), memory()) && add(options(2, key_encoding::payload_head), memory());
       nkv::target::namespace_options no_head = options(5, key_encoding::payload_head);
       no_head.reads_head = false;
       good = good && add(no_head, memory());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// nkv_test_target FOLDER SHAPE: serves an embedded target at vfio-user:FOLDER until its standard input ends. Says `ready`
-// when it does. The shapes are in support/target_shapes.hpp.
+// nkv_test_target FOLDER SHAPE: serves an embedded target at vfio-user:FOLDER until its standard input ends. Says
+// `ready` when it does. The shapes are in support/target_shapes.hpp.
 #include <support/target_shapes.hpp>
 
 #include <nkv/host/describe.hpp>

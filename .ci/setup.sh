@@ -4,6 +4,7 @@
 # .ci/setup.sh SET: installs what a set of packages lacks on this Debian 12 machine; touches nothing when all is there.
 #   build   the programs and the examples
 #   test    build, and everything ./tests/run uses
+#   bench   build, and what ./bench/run counts instructions with
 set -euo pipefail
 
 build=(
@@ -24,12 +25,17 @@ test=(
   pkg-config
   python3
 )
+bench=(
+  "${build[@]}"
+  valgrind
+)
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
   test) wanted=("${test[@]}") ;;
+  bench) wanted=("${bench[@]}") ;;
   *)
-    echo "usage: .ci/setup.sh build|test" >&2
+    echo "usage: .ci/setup.sh build|test|bench" >&2
     exit 2
     ;;
 esac

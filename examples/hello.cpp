@@ -8,8 +8,10 @@
 int main() {
   nkv::target::inproc_server target("hello", nkv::target::memory_subsystem());
 
-  auto controller = nkv::host::connect("inproc:hello");
+  auto controller = nkv::host::connect("inproc:hello");  // or "vfio-user:/run/nkv"
+  if (!controller) return 1;
   auto ns = controller->open_namespace(1);
+  if (!ns) return 1;
   auto key = nkv::key_view::from_text("greeting");
   std::string_view text = "hello, key-value world";
   auto stored = ns->store(key, {reinterpret_cast<const std::byte*>(text.data()), text.size()});

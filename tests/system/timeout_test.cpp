@@ -212,7 +212,6 @@ TEST_SUITE("system/timeout") {
       nkv::batch_entry entries[5];
       nkv::batch<nkv::host::queue_pair<nkv::exclusive>::ref_type> b(r.ref(), operations, entries);
       REQUIRE(b.submit() == status());
-      outcome o;
       const std::uint64_t ms = ms_of([&] { CHECK(b.wait(in_ms(100)) == status(client::timed_out)); });
       CHECK(ms < 5000);
       REQUIRE(becomes([&] {

@@ -91,7 +91,7 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     fields.refuse(fields.path_of("max_transfer_bytes"),
                   fmt::format("expected 0 or a power of two of at least 8 KiB, got {}", n));
   std::set<std::uint32_t> nsids;
-  const auto one_namespace = [&](const nlohmann::json& element, std::string where) {
+  const auto one_namespace = [&](const nlohmann::json& element, const std::string& where) {
     configured_namespace ns = read_namespace(element, where, error);
     if (!fields.ok()) return;
     if (!nsids.insert(ns.options.nsid).second)
@@ -168,14 +168,14 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     p.finish();
     options.poller.spin_ns = spin_us * 1000;
   }
-  const auto one_subsystem = [&](const nlohmann::json& element, std::string where) {
+  const auto one_subsystem = [&](const nlohmann::json& element, const std::string& where) {
     options.subsystems.push_back(read_subsystem(element, std::move(where), out.error));
   };
   if (!fields.read_array("subsystems", 64, one_subsystem)) {
     options.subsystems.emplace_back();
     options.subsystems.back().namespaces.emplace_back();
   }
-  fields.read_array("listeners", 64, [&](const nlohmann::json& element, std::string where) {
+  fields.read_array("listeners", 64, [&](const nlohmann::json& element, const std::string& where) {
     options.listeners.push_back(read_listener(element, std::move(where), out.error));
   });
   fields.finish();

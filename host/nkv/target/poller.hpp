@@ -388,7 +388,8 @@ class poller final : public waker {
     }
     for (int i = 0; i < n; ++i) {
       // Not there any more where an earlier callback of this round removed it; ids are not reused, fds are.
-      const auto at = callbacks_.find(events[i].data.u64);
+      const std::uint64_t id = events[i].data.u64;  // a copy: the kernel's structure is packed
+      const auto at = callbacks_.find(id);
       if (at == callbacks_.end()) continue;
       const std::shared_ptr<fd_callback> keep = at->second;  // it may remove itself
       (*keep)(events[i].events);

@@ -94,7 +94,7 @@ struct scatter_cursor {
   /// Copies up to `length` bytes out of the pieces. @return how many there were
   std::size_t read(span<const mutable_byte_span> from, std::byte* to, std::size_t length) noexcept {
     const std::size_t n =
-        walk(from, length, [&](std::byte* p, std::size_t at, std::size_t n_) { std::memcpy(to + at, p, n_); });
+        walk(from, length, [&](std::byte* p, std::size_t at, std::size_t count) { std::memcpy(to + at, p, count); });
     // A client may be changing what was read: from here on the compiler looks at the copy alone.
     __asm__ volatile("" ::: "memory");
     return n;

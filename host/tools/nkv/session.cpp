@@ -179,7 +179,7 @@ std::optional<session::value> session::retrieve_if_there(nkv::key_view key) cons
 
 void session::store(nkv::key_view key, nkv::byte_span bytes, const nkv::store_options& how) const {
   const nkv::host::registration memory = allocate(bytes.size());
-  if (bytes.size() != 0) std::memcpy(memory.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(memory.data(), bytes.data(), bytes.size());
   run(nkv::operation::store(key, {memory.value().address, bytes.size()}, how));
 }
 

@@ -66,6 +66,7 @@ class inproc_registry {
   [[nodiscard]] std::vector<std::string> names() const {
     const std::lock_guard lock(mutex_);
     std::vector<std::string> all;
+    all.reserve(services_.size());
     for (const auto& [name, service] : services_) all.push_back(name);
     return all;
   }

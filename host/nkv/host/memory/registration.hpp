@@ -90,7 +90,8 @@ class registration {
     r.data_ = memory->data();
     r.size_bytes_ = size_bytes;
     r.owned_ = *std::move(memory);
-    return attach(std::move(r), std::move(to), r.owned_.dma(), until);
+    const dma_memory reached = r.owned_.dma();
+    return attach(std::move(r), std::move(to), reached, until);
   }
 
   /// The caller's memory, which stays valid until the registration has ended.
@@ -113,7 +114,8 @@ class registration {
     r.data_ = static_cast<std::byte*>(memory);
     r.size_bytes_ = size_bytes;
     const bool by_fd = to->transport().shares_by_fd();
-    if (!by_fd) return attach(std::move(r), std::move(to), {r.data_, size_bytes, fd, fd_offset}, until);
+    const dma_memory reached{r.data_, size_bytes, fd, fd_offset};
+    if (!by_fd) return attach(std::move(r), std::move(to), reached, until);
     if (fd >= 0) {
       const std::uint64_t page = region::page_bytes();
       if (reinterpret_cast<std::uintptr_t>(memory) % page != 0 || fd_offset % page != 0)
@@ -124,15 +126,16 @@ class registration {
       if (S_ISREG(what.st_mode) && (fd_offset > static_cast<std::uint64_t>(what.st_size) ||
                                     size_bytes > static_cast<std::uint64_t>(what.st_size) - fd_offset))
         return status{client_status::bad_argument};
-      return attach(std::move(r), std::move(to), {r.data_, (size_bytes + page - 1) / page * page, fd, fd_offset},
-                    until);
+      const dma_memory pages{reached.address, (size_bytes + page - 1) / page * page, fd, fd_offset};
+      return attach(std::move(r), std::move(to), pages, until);
     }
     if (!options.allow_staging) return status{client_status::staged_refused};
     host::result<region> copy = region::create(size_bytes);
     if (!copy) return copy.error();
     r.owned_ = *std::move(copy);
     r.kind_ = staged;
-    return attach(std::move(r), std::move(to), r.owned_.dma(), until);
+    const dma_memory bounce = r.owned_.dma();
+    return attach(std::move(r), std::move(to), bounce, until);
   }
 
   [[nodiscard]] kind_type kind() const noexcept { return kind_; }

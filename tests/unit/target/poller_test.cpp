@@ -237,8 +237,8 @@ TEST_SUITE("target/poller") {
   }
 
   TEST_CASE("sleep: an idle poller with clients uses next to no processor time, and wakes soon") {
-    poller p;
     std::vector<std::unique_ptr<bell>> clients;
+    poller p;  // ends before its clients do
     for (int i = 0; i < 20; ++i) {
       clients.push_back(std::make_unique<bell>());
       REQUIRE(p.add_wake_fd(clients.back()->fd).ok());
@@ -248,8 +248,8 @@ TEST_SUITE("target/poller") {
     // Asleep, woken from this process once, and asleep again: a wake-up that has been used is no reason to wake again.
     REQUIRE(wait_for([&] { return p.sleeps() > 0; }));
     sleep_ms(1);
+    const std::uint64_t first = p.sleeps();  // before the call: it may be asleep again right after
     REQUIRE(p.call([] {}, host::deadline::after_ms(patience_ms)).ok());
-    const std::uint64_t first = p.sleeps();
     REQUIRE(wait_for([&] { return p.sleeps() > first; }));
     const std::uint64_t sleeps = p.sleeps();
     const std::uint64_t before = process_cpu_ns();

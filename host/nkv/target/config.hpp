@@ -169,14 +169,14 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     options.poller.spin_ns = spin_us * 1000;
   }
   const auto one_subsystem = [&](const nlohmann::json& element, const std::string& where) {
-    options.subsystems.push_back(read_subsystem(element, std::move(where), out.error));
+    options.subsystems.push_back(read_subsystem(element, where, out.error));
   };
   if (!fields.read_array("subsystems", 64, one_subsystem)) {
     options.subsystems.emplace_back();
     options.subsystems.back().namespaces.emplace_back();
   }
   fields.read_array("listeners", 64, [&](const nlohmann::json& element, const std::string& where) {
-    options.listeners.push_back(read_listener(element, std::move(where), out.error));
+    options.listeners.push_back(read_listener(element, where, out.error));
   });
   fields.finish();
   if (fields.ok()) out.options = std::move(options);

@@ -27,7 +27,8 @@ function(nkv_own_target target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 takes the inside of an empty std::optional for uninitialised, and short strings for overlapping or too long
     # (GCC bugs 105651 and 105329); clang and the sanitizers look at the same code.
-    target_compile_options(${target} PRIVATE -Wduplicated-cond -Wlogical-op -Wno-maybe-uninitialized -Wno-array-bounds -Wno-restrict)
+    target_compile_options(${target} PRIVATE -Wduplicated-cond -Wlogical-op -Wno-maybe-uninitialized -Wno-array-bounds -Wno-restrict
+                                             -Wno-stringop-overflow)
   endif()
   if(NKV_WERROR)
     target_compile_options(${target} PRIVATE -Werror)

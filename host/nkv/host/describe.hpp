@@ -73,7 +73,9 @@ namespace host {
 }
 /// What happened to an admin command.
 [[nodiscard]] inline std::string describe(status s, admin_opcode opcode) {
-  return std::string(opcode_text(opcode)) + ": " + describe(s);
+  std::string text(opcode_text(opcode));
+  text += ": ";
+  return text += describe(s);
 }
 
 }  // namespace host

@@ -192,6 +192,8 @@ class controller final : public pollable {
   // pollable
   unsigned poll() noexcept override {
     unsigned done = take_finished();
+    // After the take. Nobody is woken once that thread is gone, and somebody may be waiting for quiet().
+    if (finished_.giving()) ++done;
     done += go_on_copying();
     if (state_ == state::resetting) return done + finish_reset();
     if (state_ == state::shutting_down) finish_shutdown();

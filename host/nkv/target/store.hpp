@@ -45,6 +45,11 @@ class finished_operations {
   /// The taker's thread.
   [[nodiscard]] inline store_operation* take() noexcept;
 
+  /// Whether a thread is within give(). It wakes the taker before it leaves and not when it has left, so a taker that
+  /// waits for idle() does not sleep while this is true. After a take() it is true for every giver whose operation was
+  /// taken and who has not left. The taker's thread.
+  [[nodiscard]] bool giving() const noexcept { return givers_.load(std::memory_order_relaxed) != 0; }
+
   /// Whether no thread is within give() and nothing waits to be taken. Where every operation has been taken, true
   /// stays true: then, and not before, may this and the waker be destroyed.
   [[nodiscard]] bool idle() const noexcept {

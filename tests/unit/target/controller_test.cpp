@@ -35,7 +35,11 @@ constexpr std::size_t arena_bytes = 8 << 20;
 
 struct counting_waker final : target::waker {
   std::atomic<unsigned> woken{0};
-  void wake() noexcept override { woken.fetch_add(1); }
+  std::atomic<bool> hold{false};  ///< nobody who wakes leaves
+  void wake() noexcept override {
+    woken.fetch_add(1);
+    while (hold) std::this_thread::yield();
+  }
 };
 
 /// Ends nothing by itself: the test says which operation ends when, and with what.
@@ -781,6 +785,29 @@ TEST_SUITE("target/controller") {
     CHECK(f.c->quiet());
     f.client.port.write(reg::cc, 4, 0x460061);
     CHECK(f.client.port.read(reg::csts, 4) == 0);
+  }
+
+  TEST_CASE("close: while a store's thread is still on its way out the poller has work, so that it sees it gone") {
+    auto store = std::make_shared<manual_store>();
+    fixture f({}, store);
+    REQUIRE(f.client.enable() == 1);
+    auto q = f.pair();
+    f.client.post(q, f.client.kv(0x14, "k"), 1);
+    f.client.ring(q);
+    f.poll();
+    f.c->close();
+    CHECK(f.c->poll() == 0);
+    f.waker.hold = true;
+    const unsigned before = f.waker.woken;
+    std::thread giver([&] { store->end(0, store_result::ok); });
+    while (f.waker.woken == before) std::this_thread::yield();
+    CHECK(f.c->poll() != 0);  // takes it
+    CHECK(!f.c->quiet());
+    CHECK(f.c->poll() != 0);
+    f.waker.hold = false;
+    giver.join();
+    CHECK(f.c->poll() == 0);
+    CHECK(f.c->quiet());
   }
 
   TEST_CASE("unmap: commands are refused the memory, queues in it stop; where it is an admin queue -> CFS") {

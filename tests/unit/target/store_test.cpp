@@ -97,8 +97,10 @@ TEST_SUITE("target/store") {
     while (!w->entered) std::this_thread::yield();
     CHECK(f->take() == &op);
     CHECK(!f->idle());
+    CHECK(f->giving());
     w->go = true;
     while (!f->idle()) std::this_thread::yield();
+    CHECK(!f->giving());
     f = nullptr;
     w = nullptr;
     giver.join();

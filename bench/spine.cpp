@@ -8,6 +8,7 @@
 #include "spine_client.hpp"
 #include "spine_count.hpp"
 #include "spine_floors.hpp"
+#include "spine_idle.hpp"
 #include "spine_load.hpp"
 #include "spine_report.hpp"
 #include "spine_skeleton.hpp"
@@ -163,6 +164,8 @@ class spine {
         }
         clear(t, loads[i - 1].block_bytes);
       }
+      // In this process the target's time cannot be told from the client's.
+      if (options_.filters.empty() && t.process != nullptr) result.idle = idle(t);
     }
     progress.clear();
     result.round_trips_ns = round_trips_ns_;
@@ -260,6 +263,15 @@ class spine {
     const auto until = nkv::host::deadline::after_ms(60'000);
     for_every_value(t, block_bytes,
                     [&](const namespace_ref& ns, nkv::key_view key, std::uint32_t) { return ns.remove(key, until); });
+  }
+
+  /// A pause is longer than the target spins for, and than it takes to go to sleep.
+  idle_cost idle(const served_transport& t) {
+    const auto ns = open_namespace(t, 1);
+    idle_cost out = measure_idle(ns.ref(), clock_, t.far_process, options_.quick ? 20 : 1000, 2000,
+                                 options_.quick ? 50 : 2000);
+    out.transport = t.name;
+    return out;
   }
 
   double round_trip() {

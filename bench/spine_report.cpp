@@ -17,6 +17,8 @@ namespace bench {
 namespace {
 
 // What the figures are to come to, and what SPDK's client and target reach on a machine of this kind.
+constexpr double first_ns = 200e3;
+constexpr double idle_percent = 1;
 constexpr double exist_round_trips = 4;
 constexpr double skeleton_share = 0.7;
 constexpr double spdk_round_trip_ns = 120;
@@ -157,6 +159,13 @@ std::vector<spine_goal> goals_of(const spine_result& r) {
         fmt::format("<= {:.0f}", limit), fmt::format("{:.0f}", c.submit + c.complete), c.submit + c.complete, limit,
         true));
   }
+  if (r.idle) {
+    out.push_back(goal("first Exist after 2 ms of rest, p99 (" + r.idle->transport + ")", "< " + time_text(first_ns),
+                       time_text(r.idle->first_p99_ns), r.idle->first_p99_ns, first_ns, true));
+    out.push_back(goal("processor time of a target at rest (" + r.idle->transport + ")",
+                       fmt::format("< {:.0f} %", idle_percent), fmt::format("{:.2f} %", r.idle->processor_percent),
+                       r.idle->processor_percent, idle_percent, true));
+  }
   double allocations = 0;
   double syscalls = 0;
   bool syscalls_known = !r.rows.empty();
@@ -199,6 +208,13 @@ nlohmann::ordered_json json_of(const spine_result& r) {
   if (!r.memcpys_gb_per_s.empty()) out["floors"]["memcpy_64mib_gb_per_s"] = json_of(spread_of(r.memcpys_gb_per_s));
   out["rows"] = nlohmann::ordered_json::array();
   for (const spine_row& row : r.rows) out["rows"].push_back(json_of(row));
+  if (r.idle) {
+    out["idle"] = {{"transport", r.idle->transport},
+                   {"processor_percent", r.idle->processor_percent},
+                   {"first_exist_p50_ns", r.idle->first_p50_ns},
+                   {"first_exist_p99_ns", r.idle->first_p99_ns},
+                   {"first_exists", r.idle->firsts}};
+  }
   nlohmann::ordered_json& counts = out["instructions"];
   counts = nlohmann::ordered_json::object();
   if (!r.instructions.skipped.empty()) {
@@ -285,6 +301,12 @@ void print(const spine_result& r) {
       "staged bytes.\n");
   if (disturbed) fmt::print("*: a processor was taken away in some of the windows; there were too few others.\n");
   if (!r.syscalls_not_counted.empty()) fmt::print("syscalls not counted: {}\n", r.syscalls_not_counted);
+
+  if (r.idle) {
+    fmt::print("\nAt rest ({}): {:.2f} % of a processor; the first Exist after 2 ms p50 {}, p99 {} ({} times).\n",
+               r.idle->transport, r.idle->processor_percent, time_text(r.idle->first_p50_ns),
+               time_text(r.idle->first_p99_ns), r.idle->firsts);
+  }
 
   if (!r.instructions.skipped.empty()) fmt::print("\nInstructions: skipped, {}\n", r.instructions.skipped);
   if (!r.instructions.rows.empty()) {

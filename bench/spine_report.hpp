@@ -2,6 +2,7 @@
 #pragma once
 
 #include "spine_count.hpp"
+#include "spine_idle.hpp"
 #include "spine_load.hpp"
 
 #include <nlohmann/json.hpp>
@@ -66,6 +67,7 @@ struct spine_goal {
 struct spine_result {
   nlohmann::ordered_json origin;
   std::vector<spine_row> rows;
+  std::optional<idle_cost> idle;
   instruction_counts instructions;
   std::vector<double> round_trips_ns;  ///< every one that was taken
   std::vector<double> memcpys_gb_per_s;

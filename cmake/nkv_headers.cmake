@@ -64,6 +64,7 @@ set(NKV_CORE_HEADERS
 
 set(NKV_HOST_HEADERS
     host/nkv/host/clock.hpp
+    host/nkv/host/completion_event.hpp
     host/nkv/host/connect.hpp
     host/nkv/host/controller/admin_queue.hpp
     host/nkv/host/controller/async_event.hpp

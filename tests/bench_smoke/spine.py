@@ -109,6 +109,11 @@ def findings(report, transports):
     for floor in ("round_trip_ns", "memcpy_64mib_gb_per_s"):
         if not report["floors"].get(floor, {}).get("median", 0) > 0:
             yield f"no floor {floor}"
+    idle = report.get("idle", {})
+    if not 0 < idle.get("first_exist_p50_ns", 0) <= idle.get("first_exist_p99_ns", 0):
+        yield "no first operation after a rest"
+    if not 0 <= idle.get("processor_percent", -1) <= 100:
+        yield f"a target at rest uses {idle.get('processor_percent')} % of a processor"
     counts = report["instructions"]
     if "skipped" in counts:
         if not counts["skipped"]:
@@ -137,7 +142,7 @@ def run(program):
             return
         report = json.loads(path.read_text())
     yield from findings(report, TRANSPORTS)
-    for word in ("Floors:", "vfio-user:", "inproc:", "retrieve", "64 MiB", "of skeleton", "goal"):
+    for word in ("Floors:", "vfio-user:", "inproc:", "retrieve", "64 MiB", "of skeleton", "At rest", "goal"):
         if word not in done.stdout:
             yield f"the table does not say {word}"
     if "skipped" in report["instructions"]:
@@ -184,6 +189,7 @@ def good_report():
         "memcpy_64mib_gb_per_s": {"median": 9.0},
     }
     report["rows"] = rows
+    report["idle"] = {"processor_percent": 0.1, "first_exist_p50_ns": 90e3, "first_exist_p99_ns": 150e3}
     report["instructions"] = {"empty_poll_instructions": 20, "rows": counts}
     return report
 
@@ -205,6 +211,8 @@ MUTATIONS = [
     ("a row too many", lambda r: r["rows"].append({**r["rows"][0], "batch_size": 7}), "nobody asked for"),
     ("no commit", lambda r: r.pop("commit"), "commit is not there"),
     ("no floor", lambda r: r["floors"].pop("round_trip_ns"), "no floor round_trip_ns"),
+    ("no rest", lambda r: r.pop("idle"), "no first operation"),
+    ("a rest of more than a processor", lambda r: r["idle"].update(processor_percent=120), "at rest uses"),
     ("a missing number", spoiled("ratio_to_skeleton", None), "ratio_to_skeleton is None"),
     ("a number that is none", spoiled("latency_p50_ns", float("nan")), "latency_p50_ns is nan"),
     ("a rate of nothing", spoiled("operations_per_s", 0), "operations_per_s is 0"),

@@ -7,6 +7,7 @@
 #include <nkv/nkv.hpp>
 
 #include <nkv/host/clock.hpp>
+#include <nkv/host/completion_event.hpp>
 #include <nkv/host/connect.hpp>
 #include <nkv/host/controller/admin_queue.hpp>
 #include <nkv/host/controller/async_event.hpp>

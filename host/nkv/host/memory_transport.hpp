@@ -56,6 +56,16 @@ class memory_transport {
   [[nodiscard]] virtual status map_dma(const dma_memory& memory, deadline until) = 0;
   /// After success the controller does not touch the memory any more.
   [[nodiscard]] virtual status unmap_dma(const dma_memory& memory, deadline until) = 0;
+  /// Has the controller write `eventfd` at each interrupt of `vector`; -1 takes the present one away. The descriptor
+  /// stays the caller's, and may be closed at once.
+  /// @return unsupported where this way has no interrupts; bad_argument, or system_error with the peer's errno, for a
+  /// vector that there is not or a descriptor that is no eventfd
+  [[nodiscard]] virtual status set_interrupt(std::uint32_t vector, int eventfd, deadline until) {
+    static_cast<void>(vector);
+    static_cast<void>(eventfd);
+    static_cast<void>(until);
+    return client_status::unsupported;
+  }
   /// Resets the controller (vfio-user DEVICE_RESET or its like).
   [[nodiscard]] virtual status reset(deadline until) = 0;
 

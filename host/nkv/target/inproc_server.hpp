@@ -6,6 +6,7 @@
 #include <nkv/host/inproc/registry.hpp>
 #include <nkv/host/memory_transport.hpp>
 #include <nkv/host/result.hpp>
+#include <nkv/host/unique_fd.hpp>
 #include <nkv/spec/status_code.hpp>
 #include <nkv/target/controller.hpp>
 #include <nkv/target/dma_map.hpp>
@@ -13,6 +14,7 @@
 #include <nkv/target/subsystem.hpp>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -67,6 +69,7 @@ class inproc_server {
   struct session {
     alignas(doorbell_page_bytes) std::uint32_t doorbells[doorbell_page_bytes / 4] = {};
     int wake_fd = -1;
+    std::vector<host::unique_fd> interrupts;  ///< the client's eventfds, by vector
     std::unique_ptr<controller> ctrl;
 
     session() = default;
@@ -147,7 +150,18 @@ class inproc_server {
       auto one = std::make_shared<session>();
       one->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (one->wake_fd < 0) return status{client_status::system_error, static_cast<std::uint16_t>(errno)};
-      auto made = controller::create(subsystem_, options_.controller, one->doorbells, poller_);
+      controller_options how = options_.controller;
+      one->interrupts.resize(how.max_io_queue_pairs + std::size_t{1});
+      how.interrupt_vectors = static_cast<std::uint16_t>(one->interrupts.size());
+      // The session lives longer than its controller.
+      how.raise_interrupt = [fds = &one->interrupts](std::uint16_t vector) {
+        const std::uint64_t one_more = 1;
+        // A full counter (EAGAIN) is one that nobody has read: readable it is.
+        if (vector < fds->size() && (*fds)[vector].valid()) {
+          [[maybe_unused]] const ssize_t n = ::write((*fds)[vector].get(), &one_more, sizeof one_more);
+        }
+      };
+      auto made = controller::create(subsystem_, std::move(how), one->doorbells, poller_);
       if (!made) return made.error();
       if (const status s = poller_.add_wake_fd(one->wake_fd); !s.ok()) return s;
       one->ctrl = *std::move(made);
@@ -241,6 +255,24 @@ class inproc_server {
         s = on_controller(look, until);
       }
       return s;
+    }
+    [[nodiscard]] status set_interrupt(std::uint32_t vector, int eventfd, host::deadline until) override {
+      host::unique_fd own;
+      if (eventfd >= 0) {
+        own.reset(::fcntl(eventfd, F_DUPFD_CLOEXEC, 0));
+        // The poller must not wait for room in it.
+        if (!own.valid() || ::fcntl(own.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0)
+          return status{client_status::system_error, static_cast<std::uint16_t>(errno)};
+      }
+      bool there = false;
+      const status s = on_controller(
+          [&](controller&) {
+            there = vector < session_->interrupts.size();
+            if (there) session_->interrupts[vector] = std::move(own);
+          },
+          until);
+      if (!s.ok()) return s;
+      return there ? status{} : status{client_status::bad_argument};
     }
     [[nodiscard]] status reset(host::deadline until) override {
       return on_controller([](controller& c) { c.reset(); }, until);

@@ -132,8 +132,10 @@ class namespace_ref {
       }
       // Only a full queue is worth waiting for: somebody's completion makes room.
       if (!(t.error() == status(client_status::queue_full)) || until.expired()) return refused(t.error(), op);
-      queue_.reap(queue_.capacity());
-      Clock::relax(spins);
+      do {
+        queue_.reap(queue_.capacity());
+        Clock::relax(spins++);
+      } while (!queue_.has_room() && !until.expired());
     }
   }
 
@@ -145,12 +147,14 @@ class namespace_ref {
   ///         queue's reserve() return; nothing was sent then
   [[nodiscard]] NKV_HD NKV_INLINE result<kv_ticket> submit(const operation& op,
                                                            submit_mode mode = submit_mode::ring) const noexcept {
-    if (!plain_.takes(op)) [[unlikely]] {
-      if (const status s = check(op); !s) return s;
-    }
-    const result<kv_ticket> t = send(op);
-    if (t && mode == submit_mode::ring) queue_.ring();
-    return t;
+    if (!plain_.takes(op)) [[unlikely]]
+      return submit_checked(apart(op), mode);
+    const typename Queue::reservation r = queue_.try_reserve();
+    if (r.index == nkv::ticket::none) [[unlikely]]
+      return queue_.refusal();
+    const nkv::ticket t = queue_.post(r, plain_path::command(op, profile_.nsid));
+    if (mode == submit_mode::ring) queue_.ring();
+    return kv_ticket{t, op.opcode, false, op.value.length_bytes, op.user_tag};
   }
 
   /// Publishes what was submitted with `defer`: one doorbell.
@@ -263,16 +267,29 @@ class namespace_ref {
 
   /// Posts a validated operation, without ringing.
   NKV_HD NKV_INLINE result<kv_ticket> send(const operation& op) const noexcept {
+    if (plain_.takes(op)) [[likely]]
+      return submit(op, submit_mode::defer);
     const auto r = queue_.reserve();
     if (!r) return r.error();
-    if (!plain_.takes(op)) [[unlikely]]
-      return send_encoded(*r, op);
-    const nkv::ticket t = queue_.post(*r, plain_path::command(op, profile_.nsid));
-    return kv_ticket{t, op.opcode, false, op.value.length_bytes, op.user_tag};
+    return send_encoded(*r, op);
   }
 
-  // The two ways that are not plain take a copy, so that elsewhere an operation need not be in memory at all.
-  NKV_HD status check(operation op) const noexcept { return validate(op, profile_, queue_.list_bytes()); }
+  // The ways that are not plain take a copy, made member by member, so that elsewhere an operation need not be in
+  // memory at all: g++ keeps one there that is copied as a whole, however seldom.
+  NKV_HD NKV_INLINE static operation apart(const operation& op) noexcept {
+    return {op.opcode, op.store_opts, op.retrieve_opts, op.key,          op.value,
+            op.local,  op.op_id,      op.input_bytes,   op.result_bytes, op.user_tag};
+  }
+  NKV_HD NKV_NOINLINE status check(operation op) const noexcept { return validate(op, profile_, queue_.list_bytes()); }
+
+  NKV_HD NKV_NOINLINE result<kv_ticket> submit_checked(operation op, submit_mode mode) const noexcept {
+    if (const status s = check(op); !s) return s;
+    const auto r = queue_.reserve();
+    if (!r) return r.error();
+    const result<kv_ticket> t = send_encoded(*r, op);
+    if (t && mode == submit_mode::ring) queue_.ring();
+    return t;
+  }
 
   NKV_HD result<kv_ticket> send_encoded(typename Queue::reservation r, operation op) const noexcept {
     const result<sqe> command = encode(op, profile_, queue_.scratch_of(r));

@@ -55,6 +55,11 @@ struct outcome {
       if (o.length_bytes > t.buffer_bytes) o.status = status(client_status::value_too_large);
       return o;
     }
+    if (t.opcode == kv_opcode::exist) {
+      o.length_known = q.exist_reports_length;
+      o.length_bytes = o.length_known ? c.dw0 : 0;
+      return o;
+    }
     if (t.opcode == kv_opcode::store || t.opcode == kv_opcode::remove) return o;
   }
   if (c.status.is_client()) {
@@ -77,7 +82,7 @@ struct outcome {
     case kv_opcode::retrieve:
     case kv_opcode::execute: {
       const bool has_length = t.opcode == kv_opcode::execute || q.reports_true_length;
-      if (c.status.ok()) {
+      if (c.status.ok()) {  // Execute
         o.length_known = has_length;
         o.length_bytes = has_length ? c.dw0 : t.buffer_bytes;
         if (has_length && c.dw0 > t.buffer_bytes) o.status = status(client_status::value_too_large);
@@ -94,10 +99,6 @@ struct outcome {
       }
       break;
     }
-    case kv_opcode::exist:
-      o.length_known = c.status.ok() && q.exist_reports_length;
-      o.length_bytes = o.length_known ? c.dw0 : 0;
-      break;
     case kv_opcode::list:
       o.length_known = (c.status.ok() || truncated) && q.list_reports_length;
       o.length_bytes = o.length_known ? c.dw0 : 0;

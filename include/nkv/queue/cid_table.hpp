@@ -85,11 +85,11 @@ class cid_table {
   /// Marks a claimed CID as in use by a command about to be published.
   /// @return the ticket that names this use
   NKV_HD NKV_INLINE ticket begin(std::uint32_t index) const noexcept {
-    const std::uint32_t generation = generation_of(Atomics::load_relaxed(&records_[index].word, scope_));
+    const std::uint32_t before = Atomics::load_relaxed(&records_[index].word, scope_);  // free, which is 0
     // Release: pairs with the load in complete(); a waiter's reads of the record's last use, which the claim ordered
     // before this, come before the reaper's writes of the next.
-    Atomics::store_release(&records_[index].word, word(generation, cid_state::in_flight), scope_);
-    return {index, generation};
+    Atomics::store_release(&records_[index].word, before | static_cast<std::uint32_t>(cid_state::in_flight), scope_);
+    return {index, generation_of(before)};
   }
 
   /// Gives back a claimed CID that no command was made with.
@@ -175,6 +175,21 @@ class cid_table {
       put_back(t.index);
       return c;
     }
+  }
+
+  /// Whether the ticket's command is in flight, as far as the completions that were read tell.
+  [[nodiscard]] NKV_HD NKV_INLINE bool in_flight(ticket t) const noexcept {
+    return t.index < cids_ &&
+           Atomics::load_relaxed(&records_[t.index].word, scope_) == word(t.generation, cid_state::in_flight);
+  }
+
+  /// complete() and take() of a command in flight in one step, past its record.
+  /// @pre in_flight(t), `entry` has its wire_cid(), and nobody else uses the table
+  NKV_HD NKV_INLINE completion finish(ticket t, const cqe& entry) const noexcept {
+    static_assert(!Sharing::is_shared);
+    records_[t.index].word = word(t.generation + 1, cid_state::free);
+    put_back(t.index);
+    return {status::from_cqe(entry.status_field()), entry.dw0()};
   }
 
   /// Lets go of a command: one in flight goes into quarantine until its completion arrives, a completed one is

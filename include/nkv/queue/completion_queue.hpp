@@ -59,20 +59,36 @@ class completion_queue {
       ++head;
       consume(static_cast<const cqe&>(entry));
     }
-    if (head != start) {
-      counters_->cq_head = head;
-      if (head - counters_->cq_rung >= interval_) {
-        counters_->cq_rung = head;
-        Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
-        doorbell.ring_cq_head(head & mask_);
-      }
-    }
+    if (head != start) advance(doorbell, head);
     // Release: the counters are written before the next reader takes over.
     if constexpr (Sharing::is_shared) Atomics::store_release(&counters_->reaping, std::uint32_t{0}, scope_);
     return head - start;
   }
 
+  /// Reads the oldest new entry alone, as reap() with a budget of 1. @return whether there was one
+  template <doorbell Doorbell>
+  NKV_HD NKV_INLINE bool next(const Doorbell& doorbell, cqe& entry) const noexcept {
+    static_assert(!Sharing::is_shared, "who else reads the ring is known to reap() alone");
+    const std::uint32_t head = counters_->cq_head;
+    if (!read(head, entry)) return false;
+    advance(doorbell, head + 1);
+    return true;
+  }
+
  private:
+  /// Everything below `head` was read.
+  template <doorbell Doorbell>
+  NKV_HD NKV_INLINE void advance(const Doorbell& doorbell, std::uint32_t head) const noexcept {
+    counters_->cq_head = head;
+    if (head - counters_->cq_rung < interval_) [[likely]]
+      return;
+    // In a child after fork() the counters are wiped and the doorbell is the parent's.
+    if (counters_->liveness == static_cast<std::uint32_t>(queue_liveness::wiped)) return;
+    counters_->cq_rung = head;
+    Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
+    doorbell.ring_cq_head(head & mask_);
+  }
+
   /// Copies the entry at position `head` if the controller has written it in this lap.
   NKV_HD NKV_INLINE bool read(std::uint32_t head, cqe& entry) const noexcept {
     const cqe& slot = ring_[head & mask_];

@@ -11,9 +11,10 @@ namespace nkv::inline NKV_ABI {
 
 /// Whether the other side of a queue is still there.
 enum class queue_liveness : std::uint32_t {
-  open = 0,
-  lost = 1,    ///< no completion will come; the controller may still write into memory
-  fenced = 2,  ///< no completion will come and nothing is written any more
+  wiped = 0,  ///< the control block reads as zero: this process is a child of the queue's, which has none of it
+  open = 1,
+  lost = 2,    ///< no completion will come; the controller may still write into memory
+  fenced = 3,  ///< no completion will come and nothing is written any more
 };
 
 /// One CID's record: who uses it and how its command ended. `word` is `generation << 2 | cid_state`.
@@ -41,6 +42,7 @@ struct queue_counters {
   alignas(64) std::uint32_t liveness = 0;  ///< a queue_liveness
   std::uint32_t late_completions = 0;      ///< of commands that had been cancelled
   std::uint32_t stray_completions = 0;     ///< for CIDs that no command uses, or of another queue; ignored
+  std::uint32_t queue_full = 0;            ///< reservations that were refused for want of room
   std::uint32_t sq_doorbells = 0;          ///< SQ tail doorbells rung
   std::uint32_t cq_doorbells = 0;          ///< CQ head doorbells rung
 };

@@ -76,13 +76,29 @@ class queue_pair_ref {
   /// @return it, or
   ///         - client/queue_full    queue_shape::cids() commands are outstanding or in quarantine; nothing was written
   ///         - client/disconnected  the owner declared the controller lost
+  ///         - client/forked        this process is a child of the queue's
   [[nodiscard]] NKV_HD NKV_INLINE result<reservation> reserve() const noexcept {
-    if (Atomics::load_relaxed(&counters_->liveness, system_scope) != static_cast<std::uint32_t>(queue_liveness::open))
-      return status(client_status::disconnected);
-    const std::uint32_t index = cids_.claim();
-    if (index == ticket::none) return status(client_status::queue_full);
-    return reservation{index};
+    const reservation r = try_reserve();
+    if (r.index == ticket::none) [[unlikely]]
+      return refusal();
+    return r;
   }
+  /// The same without the reason, for the shortest way: the index is ticket::none where there is none, and refusal()
+  /// says why.
+  [[nodiscard]] NKV_HD NKV_INLINE reservation try_reserve() const noexcept {
+    if (Atomics::load_relaxed(&counters_->liveness, system_scope) != static_cast<std::uint32_t>(queue_liveness::open))
+        [[unlikely]]
+      return {};
+    return {cids_.claim()};
+  }
+  /// Why try_reserve() just gave nothing.
+  [[nodiscard]] NKV_HD status refusal() const noexcept {
+    if (liveness() != queue_liveness::open) return dead();
+    Atomics::fetch_add(&counters_->queue_full, std::uint32_t{1}, Sharing::state_scope);
+    return client_status::queue_full;
+  }
+  /// Whether a reservation would be given now. A snapshot.
+  [[nodiscard]] NKV_HD bool has_room() const noexcept { return cids_.free_count() != 0; }
 
   /// Gives a reservation back unused.
   NKV_HD void cancel(reservation r) const noexcept { cids_.unclaim(r.index); }
@@ -122,28 +138,40 @@ class queue_pair_ref {
   ///         - client/disconnected  it never will: the controller is lost
   ///         - client/cancelled     it was cancelled
   ///         - client/stale_ticket  it was consumed
+  ///         - client/forked        this process is a child of the queue's, and the command its parent's
   [[nodiscard]] NKV_HD NKV_INLINE completion poll(ticket t) const noexcept {
     completion c = cids_.peek(t);
-    if (!(c.status == status(client_status::would_block))) return c;
-    reap(cids_.size());
-    c = cids_.peek(t);
-    if (c.status == status(client_status::would_block) && liveness() != queue_liveness::open)
-      c.status = status(client_status::disconnected);
+    if (c.status == status(client_status::would_block)) {
+      reap(cids_.size());
+      c = cids_.peek(t);
+    }
+    if (c.status.is_client()) [[unlikely]]
+      c.status = with_liveness(c.status);
     return c;
   }
 
   /// poll(), and consume() of a completed command: its outcome is given once.
   [[nodiscard]] NKV_HD NKV_INLINE completion take(ticket t) const noexcept {
+    completion c;
     if constexpr (Sharing::is_shared) {
       // Others may have read this completion: looking at the own record first leaves the ring to those who must.
-      const completion c = cids_.take(t);
-      if (!(c.status == status(client_status::would_block))) return c;
+      c = cids_.take(t);
+      if (c.status == status(client_status::would_block)) {
+        reap(cids_.size());
+        c = cids_.take(t);
+      }
+    } else {
+      // No further than this command's entry: those behind it are read by who asks for them.
+      cqe entry;
+      while (cids_.in_flight(t) && cq_.next(doorbell_, entry)) {
+        if (entry.cid() == cids_.wire_cid(t) && entry.sqid() == qid_) [[likely]]
+          return cids_.finish(t, entry);
+        record(entry);
+      }
+      c = cids_.take(t);
     }
-    reap(cids_.size());
-    completion c = cids_.take(t);
-    if (c.status == status(client_status::would_block)) [[unlikely]] {
-      if (liveness() != queue_liveness::open) c.status = status(client_status::disconnected);
-    }
+    if (c.status.is_client()) [[unlikely]]
+      c.status = with_liveness(c.status);
     return c;
   }
 
@@ -179,8 +207,10 @@ class queue_pair_ref {
   }
 
   /// Whether the controller can no longer touch the command's buffer: it completed the command, or the owner has seen
-  /// to it that nothing is written any more. Looks once at the completion queue.
+  /// to it that nothing is written any more. Looks once at the completion queue. Never in a child of the queue's
+  /// process.
   [[nodiscard]] NKV_HD bool quiesced(ticket t) const noexcept {
+    if (liveness() == queue_liveness::wiped) return false;
     if (cids_.completed(t)) return true;
     reap(cids_.size());
     return cids_.completed(t) || liveness() == queue_liveness::fenced;
@@ -189,9 +219,7 @@ class queue_pair_ref {
   /// Reads up to `budget` completions into the records of their CIDs.
   /// @return how many were read
   NKV_HD NKV_INLINE std::uint32_t reap(std::uint32_t budget) const noexcept {
-    return cq_.reap(doorbell_, budget, [this](const cqe& entry) noexcept {
-      if (entry.sqid() != qid_ || !cids_.complete(entry)) cids_.count(&counters_->stray_completions);
-    });
+    return cq_.reap(doorbell_, budget, [this](const cqe& entry) noexcept { record(entry); });
   }
 
   /// Declares the controller lost or fenced: pending commands end as disconnected, new ones are refused. Called by the
@@ -215,6 +243,22 @@ class queue_pair_ref {
 
  private:
   static constexpr std::uint32_t looks_per_clock_read = 64;
+
+  NKV_HD NKV_INLINE void record(const cqe& entry) const noexcept {
+    if (entry.sqid() != qid_ || !cids_.complete(entry)) cids_.count(&counters_->stray_completions);
+  }
+
+  /// Why a queue that is not open takes no commands.
+  NKV_HD status dead() const noexcept {
+    return liveness() == queue_liveness::wiped ? status(client_status::forked) : status(client_status::disconnected);
+  }
+  /// What a command without a completion has come to: nothing is awaited of a queue that is not open, and one that was
+  /// wiped knows no tickets.
+  NKV_HD status with_liveness(status s) const noexcept {
+    if (liveness() == queue_liveness::open) return s;
+    if (liveness() == queue_liveness::wiped || s == status(client_status::would_block)) return dead();
+    return s;
+  }
 
   submission_queue<Sharing, Atomics> sq_;
   completion_queue<Sharing, Atomics> cq_;

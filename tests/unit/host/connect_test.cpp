@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -279,6 +280,73 @@ TEST_SUITE("host/connect") {
     CHECK(space->queue().ref().liveness() == queue_liveness::fenced);
     CHECK(space->exist(key_view::from_text("k"), soon()).status == status(client_status::disconnected));
     CHECK(c->allocate(4096).error() == status(client_status::disconnected));
+  }
+
+  TEST_CASE("an event loop: readable when completions arrive; clear(), then poll, and none is missed") {
+    served target;
+    for (const std::string& endpoint : target.endpoints()) {
+      CAPTURE(endpoint);
+      auto c = host::connect(endpoint, {}, soon());
+      REQUIRE(c);
+      host::namespace_options how;
+      how.queue.completion_event = true;
+      const auto space = c->open_namespace(1, how, soon());
+      REQUIRE(space);
+      const host::completion_event& event = space->queue().event();
+      REQUIRE(event.valid());
+      const auto& ns = space->ref();
+      const key_view k = key_view::from_text("k");
+      for (std::size_t round = 0; round < 200; ++round) {
+        std::vector<kv_ticket> tickets;
+        for (std::size_t i = 0; i <= round % 7; ++i) tickets.push_back(*ns.submit(operation::exist(k)));
+        const host::deadline until = soon();
+        while (!tickets.empty()) {
+          pollfd one{event.fd(), POLLIN, 0};
+          // Without a deadline of its own a missed completion would end here.
+          REQUIRE(::poll(&one, 1, static_cast<int>(until.left_ns() / 1'000'000)) == 1);
+          CHECK(event.clear() != 0);
+          for (std::size_t i = 0; i < tickets.size();) {
+            const outcome o = ns.poll(tickets[i]);
+            if (o.status == status(client_status::would_block)) {
+              ++i;
+              continue;
+            }
+            CHECK(o.status.is_key_does_not_exist());
+            tickets.erase(tickets.begin() + static_cast<std::ptrdiff_t>(i));
+          }
+        }
+      }
+      // Another queue has none, and raises none here.
+      event.clear();
+      const auto other = c->open_namespace(1, {}, soon());
+      REQUIRE(other);
+      CHECK_FALSE(other->queue().event().valid());
+      CHECK(other->exist(k, soon()).status.is_key_does_not_exist());
+      pollfd one{event.fd(), POLLIN, 0};
+      CHECK(::poll(&one, 1, 0) == 0);
+    }
+  }
+
+  TEST_CASE("statistics: queue_full of queues that are there and that were") {
+    served target;
+    auto c = host::connect(target.endpoints()[0], {}, soon());
+    REQUIRE(c);
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      host::namespace_options how;
+      how.queue.entries = 2;
+      const auto space = c->open_namespace(1, how, soon());
+      REQUIRE(space);
+      const std::uint64_t before = c->statistics().queue_full;
+      CHECK(before == i);
+      const kv_ticket t = *space->ref().submit(operation::exist(key_view::from_text("k")));
+      CHECK(space->ref().submit(operation::exist(key_view::from_text("k"))).error() ==
+            status(client_status::queue_full));
+      CHECK(c->statistics().queue_full == before + 1);
+      CHECK(space->ref().wait(t, soon()).status.is_key_does_not_exist());
+    }
+    CHECK(c->statistics().queue_full == 2);
+    CHECK(c->statistics().late_completions == 0);
+    CHECK(c->statistics().stray_completions == 0);
   }
 
   TEST_CASE("the target's process is killed with a command under way -> the waiter ends, memory is fenced") {

@@ -24,6 +24,7 @@ struct cq_rig {
         control(nkv_test::queue_rig<Sharing>::template aligned<std::byte>(queue_control_layout::of(shape).size_bytes)),
         queue(ring.get(), control.get(), shape) {
     queue.initialize();
+    reinterpret_cast<queue_counters*>(control.get())->liveness = static_cast<std::uint32_t>(queue_liveness::open);
   }
   void write(std::uint32_t position, std::uint32_t dw0) {
     const bool phase = ((position / shape.cq_entries) & 1) == 0;

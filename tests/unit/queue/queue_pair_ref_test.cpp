@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <deque>
 #include <thread>
 #include <type_traits>
@@ -212,6 +213,62 @@ TEST_SUITE("queue/queue_pair_ref") {
     rig.ref.initialize();
     CHECK(rig.ref.poll(open).status == status(client_status::stale_ticket));
     CHECK(rig.ref.submit(exist_of(3)).has_value());
+  }
+
+  TEST_CASE_TEMPLATE("a wiped control block, as a child after fork() has it: forked, and no doorbell is rung", Sharing,
+                     exclusive, shared) {
+    queue_rig<Sharing> rig(8, 8);
+    std::vector<ticket> tickets;
+    for (std::uint32_t i = 0; i < 7; ++i) tickets.push_back(*rig.ref.submit(exist_of(i)));
+    rig.controller.fetch();
+    while (!rig.controller.pending().empty()) REQUIRE(rig.controller.complete(0));
+    std::memset(rig.control.get(), 0, queue_control_layout::of(rig.shape).size_bytes);
+    const std::uint32_t tail = rig.doorbells[0], head = rig.doorbells[1];
+    CHECK(rig.ref.reserve().error() == status(client_status::forked));
+    CHECK(rig.ref.submit(exist_of(9)).error() == status(client_status::forked));
+    for (const ticket t : tickets) {
+      CHECK(rig.ref.poll(t).status == status(client_status::forked));
+      CHECK(rig.ref.take(t).status == status(client_status::forked));
+      CHECK(rig.ref.wait(t, test_deadline::after_ns(1000000)).status == status(client_status::forked));
+      CHECK_FALSE(rig.ref.quiesced(t));
+    }
+    for (int i = 0; i < 3; ++i) rig.ref.reap(8);
+    rig.ref.ring();
+    CHECK(rig.doorbells[0] == tail);
+    CHECK(rig.doorbells[1] == head);
+  }
+
+  TEST_CASE_TEMPLATE("queue_full is counted, once a refusal", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(2);
+    CHECK(rig.ref.has_room());
+    const ticket t = *rig.ref.submit(exist_of(1));
+    CHECK_FALSE(rig.ref.has_room());
+    CHECK(rig.ref.counters().queue_full == 0);
+    for (int i = 0; i < 3; ++i) CHECK(rig.ref.submit(exist_of(2)).error() == status(client_status::queue_full));
+    CHECK(rig.ref.counters().queue_full == 3);
+    rig.controller.fetch();
+    REQUIRE(rig.controller.complete(0));
+    CHECK(rig.ref.take(t).status.ok());
+    CHECK(rig.ref.submit(exist_of(2)).has_value());
+    CHECK(rig.ref.counters().queue_full == 3);
+  }
+
+  TEST_CASE("take: reads no further than the command's own completion; those it passes stay for their tickets") {
+    queue_rig<exclusive> rig(8);
+    std::vector<ticket> t;
+    for (std::uint32_t i = 0; i < 4; ++i) t.push_back(*rig.ref.submit(exist_of(i)));
+    rig.controller.fetch();
+    for (const std::uint32_t dw0 : {10u, 11u, 12u, 13u}) REQUIRE(rig.controller.complete(0, {}, dw0));
+    const auto* counters = reinterpret_cast<const queue_counters*>(rig.control.get());
+    CHECK(rig.ref.take(t[2]).dw0 == 12);
+    CHECK(counters->cq_head == 3);
+    CHECK(rig.ref.take(t[2]).status == status(client_status::stale_ticket));
+    CHECK(rig.ref.take(t[0]).dw0 == 10);
+    CHECK(counters->cq_head == 3);
+    CHECK(rig.ref.take(t[3]).dw0 == 13);
+    CHECK(rig.ref.take(t[1]).dw0 == 11);
+    CHECK(rig.ref.outstanding() == 0);
+    CHECK(rig.ref.counters().stray_completions == 0);
   }
 
   TEST_CASE_TEMPLATE("post without ring, then one ring: one doorbell a batch", Sharing, exclusive, shared) {

@@ -74,15 +74,16 @@ class admin_queue {
 
   [[nodiscard]] const queue_pair_ref<exclusive, host_doorbell>& ref() const noexcept { return ref_; }
 
-  /// Sends `command` and waits for its completion.
+  /// Sends `what` and waits for its completion.
   /// @param[out] into up to 4096 bytes that the command reads from the controller; the command then has them as PRP1.
   ///             Zero where the controller wrote nothing. Copied once, so that they do not change under the reader's
   ///             eyes
   /// @return how it ended; client/timed_out: it may yet take effect; client/disconnected: the controller was lost
   /// meanwhile
   ///         or before; client/queue_full: 31 commands have timed out and none has been completed since
-  [[nodiscard]] completion execute(sqe command, mutable_byte_span into, deadline until) {
+  [[nodiscard]] completion execute(const sqe& what, mutable_byte_span into, deadline until) {
     if (into.size() > data_bytes) return {client_status::bad_argument, 0};
+    sqe command = what;
     auto r = ref_.reserve();
     if (!r && ref_.reap(ref_.capacity()) != 0) r = ref_.reserve();
     if (!r) return {r.error(), 0};

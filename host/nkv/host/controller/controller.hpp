@@ -32,7 +32,8 @@
 namespace nkv::inline NKV_ABI {
 namespace host {
 
-/// Bytes that were copied, and bytes that are kept because a lost peer might still write into them. A snapshot.
+/// Bytes that were copied, bytes that are kept because a lost peer might still write into them, and what happened on
+/// the queues that does not happen to every command. A snapshot.
 struct controller_statistics {
   std::uint64_t staged_in_bytes = 0;   ///< copied to where the controller reaches them
   std::uint64_t staged_out_bytes = 0;  ///< copied back
@@ -40,6 +41,10 @@ struct controller_statistics {
   std::uint64_t buried_bytes = 0;      ///< of owned memory, kept until the controller is reset or its process has ended
   std::uint64_t abandoned_bytes = 0;   ///< of owned memory, mapped for the life of the process
   std::uint64_t unquiesced_bytes = 0;  ///< of callers' memory, into which the controller may still write
+  std::uint64_t late_completions = 0;  ///< of commands that had been let go of, by a deadline or cancel()
+  std::uint64_t stray_completions = 0;  ///< for CIDs that no command had; ignored
+  std::uint64_t queue_full = 0;         ///< commands that found no room at first
+  std::uint64_t retries = 0;            ///< commands that were sent again, with more room for their answer
 };
 
 /// An NVMe controller, brought up. The first thing a program has; it makes all others.
@@ -88,8 +93,10 @@ class controller {
   }
   [[nodiscard]] controller_statistics statistics() const {
     attachment& a = *core_->attached();
-    return {a.count().staged_in, a.count().staged_out, a.mapped_bytes(),
-            a.count().buried,    a.count().abandoned,  a.count().unquiesced};
+    const attachment::queue_sums queues = a.queue_counts();
+    return {a.count().staged_in, a.count().staged_out, a.mapped_bytes(),        a.count().buried,
+            a.count().abandoned, a.count().unquiesced, queues.late_completions, queues.stray_completions,
+            queues.queue_full,   a.count().retries};
   }
 
   // Namespaces

@@ -49,6 +49,7 @@ class controller_core {
 
   struct granted_queue {
     std::uint16_t qid = 0;
+    bool interrupts = false;
     epoch when = 0;
   };
 
@@ -195,10 +196,12 @@ class controller_core {
   // -------------------------------------------------------------------------------------------------------------
 
   /// Creates the completion queue, then the submission queue, over `memory`.
+  /// @param event_fd an eventfd for the interrupts of the completion queue; -1: it has none
   /// @return their id; client/queue_full where all queue pairs are in use; a status of the controller. Where the fate
   /// of
   ///         a queue is not known (timed out), its id is not used again before a reset, and `fate_known` is false
-  [[nodiscard]] nkv::result<granted_queue> create_queues(const queue_memory& memory, bool& fate_known, deadline until) {
+  [[nodiscard]] nkv::result<granted_queue> create_queues(const queue_memory& memory, int event_fd, bool& fate_known,
+                                                         deadline until) {
     fate_known = true;
     if (attachment_->forked()) return status{client_status::forked};
     const deadline_lock lock(control_, until);
@@ -206,9 +209,16 @@ class controller_core {
     if (const status s = attachment_->usable(); !s.ok()) return s;
     const std::uint16_t qid = free_qid();
     if (qid == 0) return status{client_status::queue_full};
+    const bool interrupts = event_fd >= 0;
+    if (interrupts) {
+      if (const status s = attachment_->transport().set_interrupt(qid, event_fd, until); !s.ok()) return s;
+    }
     qids_[qid] = true;
     const queue_shape shape = memory.shape();
-    status s = execute_locked(admin_create_cq(qid, shape.cq_entries, memory.cq_address()), {}, until).status;
+    status s = execute_locked(admin_create_cq(qid, shape.cq_entries, memory.cq_address(), interrupts,
+                                              interrupts ? qid : std::uint16_t{0}),
+                              {}, until)
+                   .status;
     if (!s.ok()) {
       fate_known = !s.is_client();
       if (fate_known) qids_[qid] = false;
@@ -221,7 +231,7 @@ class controller_core {
       return s;
     }
     live_.push_back(qid);
-    return granted_queue{qid, epoch_};
+    return granted_queue{qid, interrupts, epoch_};
   }
 
   /// Deletes the submission queue, then the completion queue.
@@ -231,7 +241,10 @@ class controller_core {
     if (!lock) return false;
     if (queue.when != epoch_) return true;  // a reset took them away
     if (!attachment_->usable().ok()) return attachment_->liveness() == queue_liveness::fenced;
-    return delete_locked(queue.qid, until);
+    const bool gone = delete_locked(queue.qid, until);
+    // Best effort: a vector that no completion queue names is never raised.
+    if (queue.interrupts) static_cast<void>(attachment_->transport().set_interrupt(queue.qid, -1, until).ok());
+    return gone;
   }
 
   // Its life

@@ -30,6 +30,9 @@ struct queue_options {
   std::uint32_t entries = 128;
   /// The longest value of a command, for the room that PRP lists get. 0: what the controller takes, to 128 MiB.
   std::uint64_t max_value_bytes = 0;
+  /// Have the controller raise an interrupt at completions: see queue_pair::event(). It costs the target a system call
+  /// each time, and who polls needs none.
+  bool completion_event = false;
 };
 
 /// How a namespace is opened.

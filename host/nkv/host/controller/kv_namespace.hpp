@@ -153,6 +153,7 @@ class kv_namespace {
       if (room >= most || (o.length_known && needed > most)) return o.status;
       room = std::min(std::max(needed, room + 1), most);
       if (until.expired()) return status{client_status::timed_out};
+      retried();
     }
   }
 
@@ -183,6 +184,7 @@ class kv_namespace {
         const std::uint64_t most = std::min(longest_transfer({}), self_->most_staged);
         if (!o.length_known || o.length_bytes > most || o.length_bytes <= room) return o;
         room = o.length_bytes;
+        retried();
         continue;
       }
       // Nothing may be read from a page that was put aside, nor is there one.
@@ -247,6 +249,8 @@ class kv_namespace {
     }
     return {};
   }
+
+  void retried() const noexcept { self_->core->attached()->count().retries.fetch_add(1, std::memory_order_relaxed); }
 
   /// The right to use the staging buffer and the queue, for the time of a call. A child after fork() never has it: the
   /// buffer is its parent's, and the mutex may be held for ever by a thread that is not there.
@@ -332,7 +336,7 @@ class kv_namespace {
       if (!(t.error() == status(client_status::queue_full)) || until.expired()) return failed(t.error());
       ref_.queue().reap(ref_.queue().capacity());
       steady_clock::relax(spins);
-      t = ref_.submit(op);
+      if (ref_.queue().has_room() || until.expired()) t = ref_.submit(op);
     }
     for (;;) {
       const deadline slice = deadline::after_ms(look_interval_ms);

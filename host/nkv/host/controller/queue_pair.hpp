@@ -6,6 +6,7 @@
 #include <nkv/base/status.hpp>
 #include <nkv/command/data_pointer_builder.hpp>
 #include <nkv/host/clock.hpp>
+#include <nkv/host/completion_event.hpp>
 #include <nkv/host/controller/controller_core.hpp>
 #include <nkv/host/controller/controller_options.hpp>
 #include <nkv/host/controller/queue_memory.hpp>
@@ -63,6 +64,7 @@ class queue_pair {
     if (this != &other) {
       end();
       core_ = std::move(other.core_);
+      event_ = std::move(other.event_);
       memory_ = std::move(other.memory_);
       granted_ = other.granted_;
       ref_ = other.ref_;
@@ -71,7 +73,8 @@ class queue_pair {
   }
   ~queue_pair() { end(); }
 
-  /// @return the queue pair; client/bad_argument for fewer than 2 entries; what queue_memory::create() and
+  /// @return the queue pair; client/bad_argument for fewer than 2 entries; where an event is asked for, what
+  ///         completion_event::create() and memory_transport::set_interrupt() return; what queue_memory::create() and
   ///         controller_core::create_queues() return
   [[nodiscard]] static host::result<queue_pair> create(std::shared_ptr<controller_core> core,
                                                        const queue_options& options, const limits& limits,
@@ -81,13 +84,19 @@ class queue_pair {
     host::result<queue_memory> memory = queue_memory::create(
         core->attached(), shape, core->page_bytes(), scratch_list_bytes(limits, options.max_value_bytes), until);
     if (!memory) return memory.error();
+    queue_pair q;
+    if (options.completion_event) {
+      host::result<completion_event> made = completion_event::create();
+      if (!made) return made.error();
+      q.event_ = *std::move(made);
+    }
     bool fate_known = true;
-    const nkv::result<controller_core::granted_queue> granted = core->create_queues(*memory, fate_known, until);
+    const nkv::result<controller_core::granted_queue> granted =
+        core->create_queues(*memory, q.event_.fd(), fate_known, until);
     if (!granted) {
       if (!fate_known) memory->bury();
       return granted.error();
     }
-    queue_pair q;
     q.granted_ = *granted;
     q.ref_ = ref_type(memory->parts(granted->qid), host_doorbell(core->attached()->transport(), granted->qid,
                                                                  core->capabilities().doorbell_stride_bytes()));
@@ -105,6 +114,10 @@ class queue_pair {
   /// Commands that may be outstanding at once.
   [[nodiscard]] std::uint32_t capacity() const noexcept { return ref_.capacity(); }
   [[nodiscard]] const queue_shape& shape() const noexcept { return memory_.shape(); }
+
+  /// Becomes readable when completions have arrived; not valid() where queue_options::completion_event did not ask for
+  /// it.
+  [[nodiscard]] const completion_event& event() const noexcept { return event_; }
 
   /// 4096 bytes that the controller reaches and nobody else uses.
   [[nodiscard]] std::byte* spare() const noexcept { return memory_.spare(); }
@@ -132,6 +145,7 @@ class queue_pair {
   }
 
   std::shared_ptr<controller_core> core_;
+  completion_event event_;
   queue_memory memory_;
   controller_core::granted_queue granted_{};
   ref_type ref_{};

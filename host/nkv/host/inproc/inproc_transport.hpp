@@ -45,6 +45,9 @@ class inproc_transport final : public memory_transport {
   [[nodiscard]] status unmap_dma(const dma_memory& memory, deadline until) override {
     return controller_->unmap_dma(memory, until);
   }
+  [[nodiscard]] status set_interrupt(std::uint32_t vector, int eventfd, deadline until) override {
+    return controller_->set_interrupt(vector, eventfd, until);
+  }
   [[nodiscard]] status reset(deadline until) override { return controller_->reset(until); }
   [[nodiscard]] doorbell_page doorbells() const noexcept override { return controller_->doorbells(); }
   [[nodiscard]] bool shares_by_fd() const noexcept override { return false; }

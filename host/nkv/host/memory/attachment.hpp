@@ -31,14 +31,27 @@ namespace host {
 /// nothing of NVMe. Any thread.
 class attachment {
  public:
-  /// Bytes, since the connection was made. Any thread may read them.
+  /// Bytes but for the last, since the connection was made. Any thread may read them.
   struct counters {
     std::atomic<std::uint64_t> staged_in{0};   ///< copied from callers' memory to where the controller reaches it
     std::atomic<std::uint64_t> staged_out{0};  ///< copied back
     std::atomic<std::uint64_t> buried{0};  ///< of owned memory, kept until the controller can no longer write into it
     std::atomic<std::uint64_t> abandoned{0};  ///< of owned memory, left mapped for the life of the process
     std::atomic<std::uint64_t> unquiesced{
-        0};  ///< of callers' memory, unregistered without certainty that nobody writes
+        0};                                 ///< of callers' memory, unregistered without certainty that nobody writes
+    std::atomic<std::uint64_t> retries{0};  ///< commands that were sent again, with more room for their answer
+  };
+  /// Of all I/O queues since the connection was made.
+  struct queue_sums {
+    std::uint64_t late_completions = 0;
+    std::uint64_t stray_completions = 0;
+    std::uint64_t queue_full = 0;
+
+    void add(const queue_counters& q) noexcept {
+      late_completions += native_atomics::load_relaxed(&q.late_completions, system_scope);
+      stray_completions += native_atomics::load_relaxed(&q.stray_completions, system_scope);
+      queue_full += native_atomics::load_relaxed(&q.queue_full, system_scope);
+    }
   };
 
   /// @return it, or client/system_error with the errno of mmap or madvise
@@ -101,6 +114,7 @@ class attachment {
     {
       const std::lock_guard lock(mutex_);
       tell(queue_liveness::fenced);
+      for (const queue_counters* q : queues_) ended_.add(*q);
       queues_.clear();  // fenced for good: whoever enables the controller anew makes new ones
       buried.swap(buried_);
     }
@@ -124,7 +138,17 @@ class attachment {
   }
   void unwatch(queue_counters& queue) noexcept {
     const std::lock_guard lock(mutex_);
-    queues_.erase(std::remove(queues_.begin(), queues_.end(), &queue), queues_.end());
+    const auto at = std::find(queues_.begin(), queues_.end(), &queue);
+    if (at == queues_.end()) return;  // fenced, and counted then
+    ended_.add(queue);
+    queues_.erase(at);
+  }
+  /// What the queues that are watched have counted, and those that were.
+  [[nodiscard]] queue_sums queue_counts() const noexcept {
+    const std::lock_guard lock(mutex_);
+    queue_sums sums = ended_;
+    for (const queue_counters* q : queues_) sums.add(*q);
+    return sums;
   }
 
   // Memory
@@ -257,8 +281,9 @@ class attachment {
   private_block word_;  // zero in a forked child
   std::atomic<queue_liveness> liveness_{queue_liveness::open};
   counters counters_;
-  std::mutex mutex_;  // what follows; never held while the transport is called
+  mutable std::mutex mutex_;  // what follows; never held while the transport is called
   std::vector<queue_counters*> queues_;
+  queue_sums ended_;
   std::vector<dma_memory> mapped_;
   std::vector<region> buried_;
 };

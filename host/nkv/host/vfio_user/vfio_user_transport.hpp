@@ -182,8 +182,8 @@ class vfio_user_transport final : public memory_transport {
     return reply.count;
   }
 
-  /// Has the device write `eventfd` at each interrupt of MSI-X vector `vector`; -1 takes the present one away.
-  [[nodiscard]] status set_interrupt(std::uint32_t vector, int eventfd, deadline until) {
+  /// `vector` is one of MSI-X.
+  [[nodiscard]] status set_interrupt(std::uint32_t vector, int eventfd, deadline until) override {
     vfio_user::irq_set request;
     request.flags = vfio_user::irq_set::data_eventfd | vfio_user::irq_set::action_trigger;
     request.index = static_cast<std::uint32_t>(vfio_user::irq_index::msix);

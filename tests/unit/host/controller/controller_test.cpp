@@ -285,7 +285,7 @@ TEST_SUITE("host/controller/controller") {
       const std::byte other[4]{};
       if (!(ns->store(k, {other, 4}).status == status(client_status::forked))) wrong |= 1;
       if (*reinterpret_cast<const std::byte*>(staging) != std::byte{7}) wrong |= 64;
-      if (ns->ref().submit(operation::exist(k))) wrong |= 2;
+      if (!(ns->ref().submit(operation::exist(k)).error() == status(client_status::forked))) wrong |= 2;
       if (!(c->allocate(4096).error() == status(client_status::forked))) wrong |= 4;
       if (!(c->check() == status(client_status::forked))) wrong |= 8;
       if (!(c->reset() == status(client_status::forked))) wrong |= 16;

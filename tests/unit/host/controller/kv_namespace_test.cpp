@@ -193,6 +193,7 @@ TEST_SUITE("host/controller/kv_namespace") {
       const auto after = c->statistics();
       CHECK(after.staged_in_bytes - before.staged_in_bytes == n);
       CHECK(after.staged_out_bytes - before.staged_out_bytes == n);
+      CHECK(after.retries - before.retries == (n > (1 << 20) ? 1 : 0));
       std::vector<std::byte> shorter(n / 2, std::byte{0xee});
       const outcome o = ns->retrieve(k, {shorter.data(), shorter.size()});
       CHECK(o.length_bytes == n);

@@ -65,6 +65,21 @@ TEST_SUITE("host/controller/queue_pair") {
     CHECK(s->mapped.size() == 1);  // the admin queue
   }
 
+  TEST_CASE("create_queue_pair: an event where the transport has no interrupts -> unsupported, nothing was created") {
+    const auto s = std::make_shared<script>();
+    auto c = attach(s);
+    REQUIRE(c);
+    const std::size_t sent = s->admin_commands.size();
+    host::queue_options how;
+    how.completion_event = true;
+    CHECK(c->create_queue_pair(how).error() == status(client_status::unsupported));
+    CHECK(s->admin_commands.size() == sent);
+    const auto q = c->create_queue_pair();
+    REQUIRE(q);
+    CHECK(q->qid() == 1);
+    CHECK_FALSE(q->event().valid());
+  }
+
   TEST_CASE("create_queue_pair: entries are cut to what CAP.MQES takes") {
     struct row {
       std::uint64_t mqes;

@@ -70,7 +70,7 @@ class shard_window {
   /// Sends the slot's operation.
   /// @return success; client/queue_full, and the slot is `prepared`; what namespace_ref::submit() returns, and it is
   ///         idle
-  [[nodiscard]] NKV_HD NKV_NOINLINE status send(shard_slot& s, const operation& op) noexcept {
+  [[nodiscard]] NKV_HD status send(shard_slot& s, const operation& op) noexcept {
     const result<kv_ticket> t = ns_.submit(op);
     if (t) {
       s.ticket = *t;

@@ -163,7 +163,7 @@ class sharded_reader {
 
   /// Looks once: takes what has completed and sends what there is room for.
   /// @return whether the task has ended
-  NKV_HD NKV_NOINLINE bool poll() noexcept {
+  NKV_HD bool poll() noexcept {
     moved_ = window_.poll([this](shard_slot& s, const outcome& o) noexcept {
       if (step_ == step::reading) {
         take_shard(s, o);
@@ -192,7 +192,7 @@ class sharded_reader {
   }
 
   /// Ends the task at once as client/cancelled. The memory stays the controller's until quiesced().
-  NKV_HD NKV_NOINLINE void cancel() noexcept {
+  NKV_HD void cancel() noexcept {
     if (ended()) return;
     window_.cancel();
     // The manifest's memory may be written to yet.
@@ -225,7 +225,7 @@ class sharded_reader {
     return status_;
   }
 
-  NKV_HD NKV_NOINLINE status check(const operation& op) const noexcept {
+  NKV_HD status check(const operation& op) const noexcept {
     return nkv::validate(op, window_.ns().profile(), window_.ns().queue().list_bytes());
   }
 
@@ -325,7 +325,7 @@ class sharded_reader {
   }
 
   /// Sends the Retrieve of shard next_. @return whether it did
-  NKV_HD NKV_NOINLINE bool read_next() noexcept {
+  NKV_HD bool read_next() noexcept {
     shard_slot* s = window_.idle_slot();
     if (s == nullptr) return false;
     const std::uint64_t length = manifest_.layout().length_of(next_);
@@ -365,7 +365,7 @@ class sharded_reader {
     failed_shard_ = shard;
   }
 
-  NKV_HD NKV_NOINLINE void take_shard(const shard_slot& s, const outcome& o) noexcept {
+  NKV_HD void take_shard(const shard_slot& s, const outcome& o) noexcept {
     const std::uint64_t length = manifest_.layout().length_of(s.item);
     const bool other_length =
         o.status == status(client_status::value_too_large) || (o.ok() && o.length_known && o.length_bytes != length);
@@ -393,7 +393,7 @@ class sharded_reader {
         }));
   }
 
-  NKV_HD NKV_NOINLINE void take_manifest(const outcome& o) noexcept {
+  NKV_HD void take_manifest(const outcome& o) noexcept {
     const std::uint64_t room = memory_.manifest.value.length_bytes;
     needed_bytes_ = o.status == status(client_status::value_too_large) && o.length_known ? o.length_bytes : 0;
     if (!o.ok()) {

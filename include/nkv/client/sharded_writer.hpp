@@ -232,7 +232,7 @@ class sharded_writer {
 
   /// Looks once: takes what has completed and sends what there is room for.
   /// @return whether the task has ended
-  NKV_HD NKV_NOINLINE bool poll() noexcept {
+  NKV_HD bool poll() noexcept {
     moved_ = window_.poll([this](shard_slot&, const outcome& o) noexcept { on_end(o); }) != 0;
     while (advance()) moved_ = true;
     return ended();
@@ -263,7 +263,7 @@ class sharded_writer {
 
   /// Ends the task at once as client/cancelled, or as outcome_unknown where a manifest is on its way; nothing is
   /// deleted, see `orphans`. The memory stays the controller's until quiesced().
-  NKV_HD NKV_NOINLINE void cancel() noexcept {
+  NKV_HD void cancel() noexcept {
     if (ended()) return;
     status s = client_status::cancelled;
     switch (step_) {
@@ -326,7 +326,7 @@ class sharded_writer {
     return result_;
   }
 
-  NKV_HD NKV_NOINLINE status check(const operation& op) const noexcept {
+  NKV_HD status check(const operation& op) const noexcept {
     return nkv::validate(op, window_.ns().profile(), window_.ns().queue().list_bytes());
   }
 
@@ -334,7 +334,7 @@ class sharded_writer {
     return memory_.head.local != nullptr && memory_.head.value.length_bytes >= shard_manifest::head_bytes;
   }
 
-  NKV_HD NKV_NOINLINE status begin(key_view object) noexcept {
+  NKV_HD status begin(key_view object) noexcept {
     if (!ended() || !window_.quiesced()) return client_status::busy;
     const result<key> k = key::from(object);
     if (!k || window_.size() == 0) return client_status::bad_argument;
@@ -429,7 +429,7 @@ class sharded_writer {
   }
 
   /// Sends the one command of a step, unless it has been.
-  NKV_HD NKV_NOINLINE bool send_one(const operation& op) noexcept {
+  NKV_HD bool send_one(const operation& op) noexcept {
     if (sent_) return false;
     shard_slot* s = window_.idle_slot();
     if (s == nullptr) {
@@ -508,7 +508,7 @@ class sharded_writer {
   }
 
   /// Gathers and hashes shard next_ into a slot. @return whether there was one
-  NKV_HD NKV_NOINLINE bool prepare_next() noexcept {
+  NKV_HD bool prepare_next() noexcept {
     const shard_layout& l = manifest_.layout();
     shard_slot* s = window_.idle_slot();
     if (s == nullptr) return false;
@@ -552,7 +552,7 @@ class sharded_writer {
     result_.previous_unknown = false;
   }
 
-  NKV_HD NKV_NOINLINE void begin_deletes(const shard_nonce& nonce, std::uint32_t count) noexcept {
+  NKV_HD void begin_deletes(const shard_nonce& nonce, std::uint32_t count) noexcept {
     keys_ = shard_keys(object_, nonce);
     next_ = 0;
     sweep_count_ = count;

@@ -79,3 +79,11 @@
 #else
 #define NKV_INLINE inline __attribute__((always_inline))
 #endif
+
+/// Marks a long function that a kernel calls from several places: inlined into each it would cost minutes of compiling
+/// and the kernel's instruction cache.
+#if NKV_CUDA
+#define NKV_NOINLINE __noinline__
+#else
+#define NKV_NOINLINE __attribute__((noinline))
+#endif

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <nkv/base/config.hpp>
+#include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
+#include <nkv/client/encode.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
+#include <nkv/kv/key.hpp>
 #include <nkv/kv/shard_key.hpp>
 #include <nkv/kv/value_ref.hpp>
 #include <nkv/spec/status_code.hpp>
@@ -38,15 +41,39 @@ struct shard_slot {
   state_type state = state_type::idle;
 };
 
-/// A number of commands in flight at once, each for one shard. Holds no memory. One thread at a time; the queue's
-/// thread rule applies. Host and device.
+/// One object at a time, and a number of commands in flight at once for it: what a sharded_writer and a sharded_reader
+/// have in common. Holds no memory. One thread at a time; the queue's thread rule applies. Host and device.
 template <class Queue>
 class shard_window {
  public:
   NKV_HD shard_window(const namespace_ref<Queue>& ns, span<shard_slot> slots) noexcept : ns_(ns), slots_(slots) {}
 
-  [[nodiscard]] NKV_HD const namespace_ref<Queue>& ns() const noexcept { return ns_; }
-  [[nodiscard]] NKV_HD std::size_t size() const noexcept { return slots_.size(); }
+  /// Takes up an object.
+  /// @return success; client/busy while a command is in flight or not quiesced; client/bad_argument for a key of no or
+  ///         too many bytes, or where there are no slots; client/unsupported where keys of 16 bytes are not taken
+  [[nodiscard]] NKV_HD NKV_NOINLINE status begin(key_view object) noexcept {
+    if (!quiesced()) return client_status::busy;
+    const result<key> k = key::from(object);
+    if (!k || slots_.empty()) return client_status::bad_argument;
+    if (!ns_.profile().check_key(shard_key{}).ok()) return client_status::unsupported;
+    object_ = *k;
+    stand_in_ = shard_object_key(object);
+    seed_ = stand_in_.seed();
+    own_key_ = ns_.profile().check_key(object).ok();
+    return {};
+  }
+  [[nodiscard]] NKV_HD key_view object() const noexcept { return object_.view(); }
+  /// What the manifest is stored under: the object's own key, or what stands for it where the namespace takes no key so
+  /// long. The view dies with this object.
+  [[nodiscard]] NKV_HD key_view manifest_key() const noexcept { return own_key_ ? object_.view() : stand_in_.view(); }
+  /// shard_manifest::seed_of() the object.
+  [[nodiscard]] NKV_HD std::uint64_t seed() const noexcept { return seed_; }
+
+  /// Whether the namespace takes `op` at all, see nkv::validate.
+  [[nodiscard]] NKV_HD NKV_NOINLINE status check(const operation& op) const noexcept {
+    return validate(op, ns_.profile(), ns_.queue().list_bytes());
+  }
+
   [[nodiscard]] NKV_HD std::size_t in_flight() const noexcept { return in_flight_; }
 
   /// A slot that nothing uses, or null.
@@ -68,41 +95,42 @@ class shard_window {
   }
 
   /// Sends the slot's operation.
-  /// @return success; client/queue_full, and the slot is `prepared`; what namespace_ref::submit() returns, and it is
-  ///         idle
-  [[nodiscard]] NKV_HD status send(shard_slot& s, const operation& op) noexcept {
+  /// @return success; what namespace_ref::submit() returns, and the slot is idle
+  [[nodiscard]] NKV_HD NKV_NOINLINE status send(shard_slot& s, const operation& op) noexcept {
     const result<kv_ticket> t = ns_.submit(op);
-    if (t) {
-      s.ticket = *t;
-      s.state = shard_slot::state_type::in_flight;
-      ++in_flight_;
-    } else {
-      s.state = t.error() == status(client_status::queue_full) ? shard_slot::state_type::prepared
-                                                               : shard_slot::state_type::idle;
-    }
-    return t.error();
+    s.state = shard_slot::state_type::idle;
+    if (!t) return t.error();
+    s.ticket = *t;
+    s.state = shard_slot::state_type::in_flight;
+    ++in_flight_;
+    return {};
+  }
+
+  /// Sends an operation that needs no staging memory.
+  /// @return as send(); client/disconnected where every slot was let go of: only a lost controller does that
+  /// @pre nothing is in flight
+  [[nodiscard]] NKV_HD status send_alone(const operation& op) noexcept {
+    shard_slot* s = idle_slot();
+    if (s == nullptr) return client_status::disconnected;
+    s->piece = shard_slot::no_piece;
+    return send(*s, op);
   }
 
   /// Looks once at everything in flight and calls `on_end(shard_slot&, const outcome&)` for what has ended.
-  /// @return how many have
   template <class OnEnd>
-  NKV_HD std::size_t poll(OnEnd&& on_end) noexcept {
-    if (in_flight_ == 0) return 0;
-    std::size_t ended = 0;
+  NKV_HD void poll(OnEnd&& on_end) noexcept {
+    if (in_flight_ == 0) return;
     for (shard_slot& s : slots_) {
       if (s.state != shard_slot::state_type::in_flight) continue;
       const outcome o = ns_.poll(s.ticket);
       if (o.status == status(client_status::would_block)) continue;
       --in_flight_;
-      ++ended;
       on_end(s, o);
-      // Without a controller's word on it a command may still reach for its buffer.
-      const bool silent = o.status == status(client_status::disconnected) ||
-                          o.status == status(client_status::outcome_unknown) ||
-                          o.status == status(client_status::timed_out);
+      // A client's own status is not the controller's word on the command, which may still reach for its buffer. A
+      // value_too_large is one.
+      const bool silent = o.status.is_client() && !(o.status == status(client_status::value_too_large));
       s.state = silent ? shard_slot::state_type::let_go : shard_slot::state_type::idle;
     }
-    return ended;
   }
 
   /// Lets go of everything at once.
@@ -118,7 +146,7 @@ class shard_window {
     in_flight_ = 0;
   }
 
-  /// Whether no command that was let go of can touch its buffer any more.
+  /// Whether no command can touch its buffer any more.
   [[nodiscard]] NKV_HD bool quiesced() noexcept {
     bool all = true;
     for (shard_slot& s : slots_) {
@@ -136,6 +164,10 @@ class shard_window {
   namespace_ref<Queue> ns_;
   span<shard_slot> slots_;
   std::size_t in_flight_ = 0;
+  key object_{};
+  shard_key stand_in_{};
+  std::uint64_t seed_ = 0;
+  bool own_key_ = true;
 };
 
 }  // namespace nkv::inline NKV_ABI

@@ -6,7 +6,6 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
-#include <nkv/client/encode.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -54,7 +53,19 @@ struct sharded_read_options {
 /// copy.
 ///
 /// One thread at a time; the queue's thread rule applies. A call of poll() may check or copy a shard for each command
-/// in flight. Host and device.
+/// in flight. A plain value, copied only while nothing is under way. Host and device.
+///
+///     // work and value: registered memory; range: see sharded_writer
+///     std::array<nkv::shard_slot, 4> slots;
+///     nkv::sharded_reader_memory m;
+///     m.manifest = range(work, 0, 4096);
+///     m.slots = slots;
+///     nkv::sharded_reader reader(ns.ref(), m);
+///     const auto until = nkv::host::deadline::after_ms(10'000);
+///     if (reader.open(key, until).ok()) {
+///       const nkv::local_range<std::byte> whole[] = {range(value, 0, reader.length_bytes())};
+///       const nkv::status s = reader.read(0, whole, until);  // success: it is there, and is what was written
+///     }
 template <class Queue>
 class sharded_reader {
  public:
@@ -91,12 +102,10 @@ class sharded_reader {
   ///                                   nothing was sent
   ///         - 87h                     the object has been removed meanwhile; it is not open any more
   ///         - client/protocol_error   the object is damaged: shard failed_shard() is missing, of another length, or
-  ///         not
-  ///                                   what its checksum says
+  ///                                   not what its checksum says
   ///         - client/timed_out        the deadline passed; the memory is the controller's until quiesced()
   ///         - client/bad_argument     not open; a part that is not within the object; no bounce memory for a shard
-  ///         that
-  ///                                   is cut; a range that this code has to reach and does not: nothing was sent
+  ///                                   that is cut; a range that this code has to reach and does not: nothing was sent
   ///         - client/value_too_large, unsupported: a shard is more than a command carries; nothing was sent
   ///         - the others of a Retrieve, and those of open() where the object had to be opened anew
   template <waiting_clock Clock>
@@ -120,19 +129,13 @@ class sharded_reader {
 
   /// @return success, or what open() returns before anything was sent
   [[nodiscard]] NKV_HD status begin_open(key_view object) noexcept {
-    if (!ended() || !window_.quiesced()) return client_status::busy;
-    const result<key> k = key::from(object);
-    if (!k || window_.size() == 0 || memory_.manifest.local == nullptr ||
-        memory_.manifest.value.length_bytes < shard_manifest::head_bytes)
+    if (!ended()) return client_status::busy;
+    if (memory_.manifest.local == nullptr || memory_.manifest.value.length_bytes < shard_manifest::head_bytes)
       return client_status::bad_argument;
-    if (!window_.ns().profile().check_key(shard_key{}).ok()) return client_status::unsupported;
+    if (const status s = window_.begin(object); !s) return s;
     is_open_ = false;
     manifest_ = {};
-    object_ = *k;
-    stand_in_ = shard_object_key(object);
-    seed_ = stand_in_.seed();
-    own_key_ = window_.ns().profile().check_key(object).ok();
-    if (const status s = check(manifest_retrieve()); !s) return s;
+    if (const status s = window_.check(manifest_retrieve()); !s) return s;
     failed_ = {};
     enter(step::opening);
     return {};
@@ -163,15 +166,16 @@ class sharded_reader {
 
   /// Looks once: takes what has completed and sends what there is room for.
   /// @return whether the task has ended
-  NKV_HD bool poll() noexcept {
-    moved_ = window_.poll([this](shard_slot& s, const outcome& o) noexcept {
+  NKV_HD NKV_NOINLINE bool poll() noexcept {
+    window_.poll([this](shard_slot& s, const outcome& o) noexcept {
       if (step_ == step::reading) {
         take_shard(s, o);
       } else {
         take_manifest(o);
       }
-    }) != 0;
-    while (advance()) moved_ = true;
+    });
+    while (advance()) {
+    }
     return ended();
   }
 
@@ -179,14 +183,9 @@ class sharded_reader {
   /// @return success when it has ended, however it did; client/timed_out, and it is still under way
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD status wait(deadline<Clock> until) noexcept {
-    std::uint32_t spins = 0;
-    while (!poll()) {
+    for (std::uint32_t spins = 0; !poll(); ++spins) {
       if (until.expired()) return client_status::timed_out;
-      if (moved_) {
-        spins = 0;
-      } else {
-        Clock::relax(spins++);
-      }
+      Clock::relax(spins);
     }
     return {};
   }
@@ -225,12 +224,8 @@ class sharded_reader {
     return status_;
   }
 
-  NKV_HD status check(const operation& op) const noexcept {
-    return nkv::validate(op, window_.ns().profile(), window_.ns().queue().list_bytes());
-  }
-
   [[nodiscard]] NKV_HD operation manifest_retrieve() const noexcept {
-    return operation::retrieve(own_key_ ? object_.view() : stand_in_.view(), memory_.manifest.value);
+    return operation::retrieve(window_.manifest_key(), memory_.manifest.value);
   }
 
   NKV_HD void enter(step s) noexcept {
@@ -282,35 +277,25 @@ class sharded_reader {
         if (pieces_of_bounce() == 0) return client_status::bad_argument;
         to = memory_.bounce.part(0, manifest_.layout().length_of(i));
       }
-      if (const status s = check(operation::retrieve(shard_key{}, to.value)); !s) return s;
+      if (const status s = window_.check(operation::retrieve(shard_key{}, to.value)); !s) return s;
     }
     return {};
   }
 
   /// Goes one step further, where nothing has to be waited for. @return whether it did
   NKV_HD bool advance() noexcept {
-    if (step_ == step::ended) return false;
     if (step_ == step::reading) return read_some();
-    if (sent_) return false;
-    shard_slot* s = window_.idle_slot();
-    if (s == nullptr) {
-      // Nothing is in flight: all slots were let go of when the controller was lost.
-      end(client_status::disconnected);
-      return true;
-    }
-    s->piece = shard_slot::no_piece;
-    const status sent = window_.send(*s, manifest_retrieve());
-    if (sent == status(client_status::queue_full)) {
-      s->state = shard_slot::state_type::idle;
-      return false;
-    }
-    sent_ = sent.ok();
-    if (!sent_) end(sent);
+    if (step_ == step::ended || sent_) return false;
+    const status s = window_.send_alone(manifest_retrieve());
+    if (s == status(client_status::queue_full)) return false;
+    sent_ = s.ok();
+    if (!sent_) end(s);
     return true;
   }
 
   NKV_HD bool read_some() noexcept {
-    while (failed_.ok() && next_ < last_ && read_next()) moved_ = true;
+    while (failed_.ok() && next_ < last_ && read_next()) {
+    }
     if (window_.in_flight() != 0) return false;
     if (failed_.ok()) {
       if (next_ < last_) return false;
@@ -325,7 +310,7 @@ class sharded_reader {
   }
 
   /// Sends the Retrieve of shard next_. @return whether it did
-  NKV_HD bool read_next() noexcept {
+  NKV_HD NKV_NOINLINE bool read_next() noexcept {
     shard_slot* s = window_.idle_slot();
     if (s == nullptr) return false;
     const std::uint64_t length = manifest_.layout().length_of(next_);
@@ -345,10 +330,7 @@ class sharded_reader {
     s->range = place_.range;
     s->range_start_bytes = place_.start_bytes;
     const status sent = window_.send(*s, operation::retrieve(s->key, s->value));
-    if (sent == status(client_status::queue_full)) {
-      s->state = shard_slot::state_type::idle;
-      return false;
-    }
+    if (sent == status(client_status::queue_full)) return false;
     if (!sent.ok()) {
       fail(sent, next_);
       return false;
@@ -365,7 +347,7 @@ class sharded_reader {
     failed_shard_ = shard;
   }
 
-  NKV_HD void take_shard(const shard_slot& s, const outcome& o) noexcept {
+  NKV_HD NKV_NOINLINE void take_shard(const shard_slot& s, const outcome& o) noexcept {
     const std::uint64_t length = manifest_.layout().length_of(s.item);
     const bool other_length =
         o.status == status(client_status::value_too_large) || (o.ok() && o.length_known && o.length_bytes != length);
@@ -393,7 +375,7 @@ class sharded_reader {
         }));
   }
 
-  NKV_HD void take_manifest(const outcome& o) noexcept {
+  NKV_HD NKV_NOINLINE void take_manifest(const outcome& o) noexcept {
     const std::uint64_t room = memory_.manifest.value.length_bytes;
     needed_bytes_ = o.status == status(client_status::value_too_large) && o.length_known ? o.length_bytes : 0;
     if (!o.ok()) {
@@ -404,7 +386,7 @@ class sharded_reader {
     std::uint64_t length = o.length_bytes;
     if (!o.length_known) {
       const result<shard_manifest> head =
-          shard_manifest::read_head({memory_.manifest.local, static_cast<std::size_t>(room)}, seed_);
+          shard_manifest::read_head({memory_.manifest.local, static_cast<std::size_t>(room)}, window_.seed());
       length = head ? head->size_bytes() : room;
       if (length > room) {
         needed_bytes_ = length;
@@ -413,14 +395,14 @@ class sharded_reader {
       }
     }
     const result<shard_manifest> m =
-        shard_manifest::read({memory_.manifest.local, static_cast<std::size_t>(length)}, seed_);
+        shard_manifest::read({memory_.manifest.local, static_cast<std::size_t>(length)}, window_.seed());
     if (!m) {
       end(m.error());
       return;
     }
     const bool same = step_ == step::reopening && m->nonce() == manifest_.nonce();
     manifest_ = *m;
-    keys_ = shard_keys(object_, manifest_.nonce());
+    keys_ = shard_keys(window_.object(), manifest_.nonce());
     is_open_ = true;
     if (step_ == step::opening) {
       end({});
@@ -435,9 +417,6 @@ class sharded_reader {
   typename shard_ranges<std::byte>::place place_{};
   shard_manifest manifest_{};
   shard_keys keys_{};
-  key object_{};
-  shard_key stand_in_{};
-  std::uint64_t seed_ = 0;
   std::uint64_t needed_bytes_ = 0;
   std::uint64_t begin_bytes_ = 0;  ///< of the object, what is wanted
   std::uint64_t end_bytes_ = 0;
@@ -447,12 +426,10 @@ class sharded_reader {
   status status_{};
   status failed_{};
   step step_ = step::ended;
-  bool own_key_ = true;
   bool is_open_ = false;
   bool verify_ = true;
   bool damaged_ = false;
   bool sent_ = false;
-  bool moved_ = false;
 };
 
 }  // namespace nkv::inline NKV_ABI

@@ -6,7 +6,6 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
-#include <nkv/client/encode.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -52,10 +51,10 @@ struct sharded_outcome {
 };
 
 struct sharded_put_options {
-  shard_nonce nonce{};            ///< needed; see shard_nonce
+  shard_nonce nonce{};            ///< needed, a new one for every put; see shard_nonce
   std::uint64_t shard_bytes = 0;  ///< 0: the largest power of two that a command carries, at most 32 MiB
   bool checksums = true;          ///< without them this code need not reach the sources that are not cut across
-  bool must_not_exist = false;    ///< 89h where anything has the object's key; where it has, nothing is sent
+  bool must_not_exist = false;    ///< 89h where anything has the object's key
   /// For every Store, as it is (must_exist and must_not_exist are not for this). A time to live ends shards before
   /// their manifest: a reader then sees a damaged object for a moment.
   store_options store{};
@@ -90,9 +89,25 @@ struct sharded_writer_memory {
 /// One writer at a time for one object, a put, remove or sweep: the key/value commands have no compare and swap. Of two
 /// puts at once the last manifest wins and stays whole, and shards of the other may be left. Any number of readers.
 ///
-/// Three ways to run a task: put(), remove() and sweep() to the end or a deadline; begin_ and wait(); begin_ and
-/// poll() by whoever has other things to do. A call of poll() may gather and hash up to bytes_per_poll, or one shard.
-/// One thread at a time; the queue's thread rule applies. Host and device.
+/// Two ways to run a task: put(), remove() and sweep() to the end or a deadline; begin_ and then poll() or wait() by
+/// whoever has other things to do. A call of poll() may gather and hash up to bytes_per_poll, or one shard. One thread
+/// at a time; the queue's thread rule applies. A plain value, copied only while nothing is under way. Host and device.
+///
+///     // work: registered memory, here of the host; value: the object's bytes, registered too
+///     const auto range = [](const auto& r, std::size_t at, std::size_t n) {
+///       return nkv::local_range<std::byte>{*r.value(at, n), r.controller_side(at)};
+///     };
+///     std::array<nkv::shard_slot, 4> slots;
+///     nkv::sharded_writer_memory m;
+///     m.manifest = range(work, 0, 4096);
+///     m.head = range(work, 4096, 4096);
+///     m.slots = slots;
+///     nkv::sharded_writer writer(ns.ref(), m);
+///     nkv::sharded_put_options how;
+///     how.nonce = nkv::shard_nonce::from_words(random_bits(), random_bits());
+///     const nkv::local_range<const std::byte> whole[] = {{*value.value(0, size), value.controller_side(0)}};
+///     const auto done = writer.put(key, whole, how, nkv::host::deadline::after_ms(10'000));
+///     // done.ok(): visible. Else the object is as it was, or done.status is outcome_unknown.
 template <class Queue>
 class sharded_writer {
  public:
@@ -118,7 +133,7 @@ class sharded_writer {
   [[nodiscard]] NKV_HD std::uint64_t usual_shard_bytes() const noexcept {
     const shard_key k{};
     for (std::uint64_t n = default_shard_bytes; n >= 512; n /= 2)
-      if (check(operation::store(k, value_ref{4092, n, 0})).ok()) return n;
+      if (window_.check(operation::store(k, value_ref{4092, n, 0})).ok()) return n;
     return 0;
   }
 
@@ -129,11 +144,14 @@ class sharded_writer {
   /// @param value  registered memory; unchanged until the call returns, and the controller's until quiesced()
   /// @return success: the object is visible, and previous_left says what of the old one could not be deleted; or, the
   ///         object as it was,
-  ///         - 89h                     must_not_exist, and something has the key
+  ///         - 89h                     must_not_exist, and something has the key; no shard was sent where there is
+  ///                                   room for the head
+  ///         - client/bad_argument     the object there has this very nonce; nothing was stored
   ///         - client/timed_out        the deadline passed; `orphans` shards may be left (sweep() deletes them, once
   ///                                   quiesced)
   ///         - client/disconnected     the controller was lost
-  ///         - any other status of a Store; what was stored of this object has been deleted, but for `orphans`
+  ///         - any other status of a Store or of the Retrieve of the head; what was stored of this object has been
+  ///           deleted, but for `orphans`
   ///         - before anything was sent: client/busy (an earlier task has not ended or not quiesced), bad_argument (an
   ///           empty nonce, a key of no or too many bytes, a source that this code has to reach and does not, memory
   ///           too small, must_exist), value_too_large (more than max_shards, or a shard or the manifest more than one
@@ -182,13 +200,12 @@ class sharded_writer {
   [[nodiscard]] NKV_HD status begin_put(key_view object, span<const source> value,
                                         const sharded_put_options& options) noexcept {
     if (const status s = begin(object); !s) return s;
-    if (options.nonce.empty() || memory_.manifest.local == nullptr) return client_status::bad_argument;
-    if (options.store.must_exist || options.store.must_not_exist || options.store.touch)
+    if (options.nonce.empty() || memory_.manifest.local == nullptr || options.store.must_exist ||
+        options.store.must_not_exist || options.store.touch)
       return client_status::bad_argument;
     sources_ = shard_ranges<const std::byte>(value);
     const result<std::uint64_t> length = sources_.length_bytes();
     if (!length) return length.error();
-    if (options.checksums && !sources_.is_local()) return client_status::bad_argument;
     const std::uint64_t shard_bytes = options.shard_bytes != 0 ? options.shard_bytes : usual_shard_bytes();
     if (shard_bytes == 0) return client_status::value_too_large;
     const result<shard_layout> layout = shard_layout::of(*length, shard_bytes);
@@ -200,11 +217,10 @@ class sharded_writer {
     must_not_exist_ = options.must_not_exist;
     if (const status s = check_put(); !s) return s;
 
-    keys_ = shard_keys(object_, options.nonce);
+    keys_ = shard_keys(window_.object(), options.nonce);
     result_.written = {options.nonce, layout->count()};
-    place_ = {};
     task_ = task::put;
-    enter(must_not_exist_ ? step::asking : step::storing);
+    enter(has_head_room() ? step::looking : step::storing);
     return {};
   }
 
@@ -212,7 +228,7 @@ class sharded_writer {
   [[nodiscard]] NKV_HD status begin_remove(key_view object) noexcept {
     if (const status s = begin(object); !s) return s;
     if (!has_head_room()) return client_status::bad_argument;
-    if (const status s = check(operation::remove(manifest_key())); !s) return s;
+    if (const status s = window_.check(operation::remove(window_.manifest_key())); !s) return s;
     task_ = task::remove;
     enter(step::looking);
     return {};
@@ -222,7 +238,7 @@ class sharded_writer {
   [[nodiscard]] NKV_HD status begin_sweep(key_view object, const shard_set& orphans) noexcept {
     if (const status s = begin(object); !s) return s;
     if (!has_head_room() || orphans.nonce.empty() || orphans.shards > max_shards) return client_status::bad_argument;
-    if (const status s = check(operation::remove(shard_key{})); !s) return s;
+    if (const status s = window_.check(operation::remove(shard_key{})); !s) return s;
     result_.previous = orphans;
     result_.previous_left = orphans.shards;
     task_ = task::sweep;
@@ -232,9 +248,10 @@ class sharded_writer {
 
   /// Looks once: takes what has completed and sends what there is room for.
   /// @return whether the task has ended
-  NKV_HD bool poll() noexcept {
-    moved_ = window_.poll([this](shard_slot&, const outcome& o) noexcept { on_end(o); }) != 0;
-    while (advance()) moved_ = true;
+  NKV_HD NKV_NOINLINE bool poll() noexcept {
+    window_.poll([this](shard_slot&, const outcome& o) noexcept { on_end(o); });
+    while (advance()) {
+    }
     return ended();
   }
 
@@ -242,52 +259,27 @@ class sharded_writer {
   /// @return success when it has ended, however it did; client/timed_out, and it is still under way
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD status wait(deadline<Clock> until) noexcept {
-    std::uint32_t spins = 0;
-    while (!poll()) {
+    for (std::uint32_t spins = 0; !poll(); ++spins) {
       if (until.expired()) return client_status::timed_out;
-      if (moved_) {
-        spins = 0;
-      } else {
-        Clock::relax(spins++);
-      }
+      Clock::relax(spins);
     }
     return {};
   }
 
-  /// Gives a put up: no more is stored, what is under way is waited for and then deleted, and the put ends as
-  /// client/cancelled. A put whose manifest is on its way, and any other task, goes on as if this had not been called.
-  NKV_HD void abort() noexcept {
-    if (step_ == step::asking || step_ == step::storing || (step_ == step::looking && task_ == task::put))
-      fail(client_status::cancelled);
-  }
-
-  /// Ends the task at once as client/cancelled, or as outcome_unknown where a manifest is on its way; nothing is
-  /// deleted, see `orphans`. The memory stays the controller's until quiesced().
-  NKV_HD void cancel() noexcept {
+  /// Ends the task at once as client/cancelled, or as outcome_unknown where a manifest or its Delete is on its way; a
+  /// task that had done its work, or failed, and was deleting what is left ends as it would have. Nothing more is
+  /// deleted, see `orphans` and `previous_left`. The memory stays the controller's until quiesced().
+  NKV_HD NKV_NOINLINE void cancel() noexcept {
     if (ended()) return;
-    status s = client_status::cancelled;
-    switch (step_) {
-      case step::publishing:
-      case step::unpublishing:
-        if (sent_) {
-          s = client_status::outcome_unknown;
-        } else if (task_ == task::put) {
-          forget_previous();
-        }
-        break;
-      case step::confirming: s = client_status::outcome_unknown; break;
-      case step::sweeping:
-        // What matters has been done, or has failed, before.
-        s = failed_;
-        if (s.ok() && task_ == task::sweep) s = client_status::cancelled;
-        break;
-      default:
-        if (!failed_.ok()) s = failed_;
-        break;
-    }
-    if (task_ == task::put && step_ != step::sweeping) result_.orphans = next_;
     window_.cancel();
-    end(s);
+    const bool on_its_way = sent_ && (step_ == step::publishing || step_ == step::unpublishing);
+    if (on_its_way || step_ == step::confirming) {
+      end_unknown();
+    } else if (!failed_.ok() || (step_ == step::sweeping && task_ != task::sweep)) {
+      end(failed_);
+    } else {
+      end(client_status::cancelled);
+    }
   }
 
   /// Whether nothing is under way.
@@ -302,9 +294,8 @@ class sharded_writer {
   enum class task : std::uint8_t { put, remove, sweep };
   enum class step : std::uint8_t {
     ended,
-    asking,        ///< whether anything has the key
-    storing,       ///< the shards
     looking,       ///< what manifest is there
+    storing,       ///< the shards
     publishing,    ///< the manifest
     confirming,    ///< whose manifest is there, after a Store of it that failed
     unpublishing,  ///< Delete of the manifest
@@ -326,67 +317,67 @@ class sharded_writer {
     return result_;
   }
 
-  NKV_HD status check(const operation& op) const noexcept {
-    return nkv::validate(op, window_.ns().profile(), window_.ns().queue().list_bytes());
+  NKV_HD status begin(key_view object) noexcept {
+    if (!ended()) return client_status::busy;
+    if (const status s = window_.begin(object); !s) return s;
+    result_ = {};
+    old_ = {};
+    old_unknown_ = false;
+    failed_ = {};
+    next_ = 0;
+    place_ = {};
+    pending_ = nullptr;
+    return {};
   }
 
   [[nodiscard]] NKV_HD bool has_head_room() const noexcept {
     return memory_.head.local != nullptr && memory_.head.value.length_bytes >= shard_manifest::head_bytes;
   }
 
-  NKV_HD status begin(key_view object) noexcept {
-    if (!ended() || !window_.quiesced()) return client_status::busy;
-    const result<key> k = key::from(object);
-    if (!k || window_.size() == 0) return client_status::bad_argument;
-    if (!window_.ns().profile().check_key(shard_key{}).ok()) return client_status::unsupported;
-    object_ = *k;
-    stand_in_ = shard_object_key(object);
-    seed_ = stand_in_.seed();
-    own_key_ = window_.ns().profile().check_key(object).ok();
-    result_ = {};
-    failed_ = {};
-    next_ = 0;
-    pending_ = nullptr;
-    return {};
-  }
-
-  [[nodiscard]] NKV_HD key_view manifest_key() const noexcept { return own_key_ ? object_.view() : stand_in_.view(); }
-
   [[nodiscard]] NKV_HD operation manifest_store() const noexcept {
     store_options o = store_options_;
     o.must_not_exist = must_not_exist_;
-    return operation::store(manifest_key(), memory_.manifest.part(0, manifest_.size_bytes()).value, o);
+    return operation::store(window_.manifest_key(), memory_.manifest.part(0, manifest_.size_bytes()).value, o);
   }
 
-  /// Whether every command of a put can be sent.
-  NKV_HD status check_put() const noexcept {
-    if (const status s = check(manifest_store()); !s) return s;
-    if (must_not_exist_) {
-      if (const status s = check(operation::exist(manifest_key())); !s) return s;
-    }
+  /// Where shard `i` comes from.
+  struct cut {
+    std::size_t pieces = 0;
+    bool local = true;  ///< whether this code reaches all of them
+    source whole{};     ///< the piece, where it is one
+  };
+  /// @param[in,out] place at or before the shard; at it afterwards
+  [[nodiscard]] NKV_HD cut cut_of(std::uint32_t i,
+                                  typename shard_ranges<const std::byte>::place& place) const noexcept {
     const shard_layout& l = manifest_.layout();
-    const shard_key k{};
-    typename shard_ranges<const std::byte>::place at{};
-    for (std::uint32_t i = 0; i < l.count(); ++i) {
-      at = sources_.find(l.offset_of(i), at);
-      value_ref v{};
-      bool local = true;
-      const std::size_t pieces =
-          sources_.for_each_piece(l.offset_of(i), l.length_of(i), at, [&](const source& p, std::uint64_t) noexcept {
-            v = p.value;
-            local = local && p.local != nullptr;
-          });
-      if (pieces > 1) {
-        if (!local || pieces_of_staging() == 0) return client_status::bad_argument;
-        v = memory_.staging.part(0, l.length_of(i)).value;
-      }
-      if (const status s = check(operation::store(k, v, store_options_)); !s) return s;
-    }
-    return {};
+    place = sources_.find(l.offset_of(i), place);
+    cut c;
+    c.pieces =
+        sources_.for_each_piece(l.offset_of(i), l.length_of(i), place, [&c](const source& p, std::uint64_t) noexcept {
+          c.whole = p;
+          c.local = c.local && p.local != nullptr;
+        });
+    return c;
   }
 
   [[nodiscard]] NKV_HD std::uint64_t pieces_of_staging() const noexcept {
     return memory_.staging.local == nullptr ? 0 : memory_.staging.value.length_bytes / manifest_.layout().shard_bytes();
+  }
+
+  /// Whether every command of a put can be sent.
+  NKV_HD status check_put() const noexcept {
+    if (const status s = window_.check(manifest_store()); !s) return s;
+    const shard_layout& l = manifest_.layout();
+    typename shard_ranges<const std::byte>::place at{};
+    for (std::uint32_t i = 0; i < l.count(); ++i) {
+      const cut c = cut_of(i, at);
+      if (!c.local && (c.pieces > 1 || manifest_.kind() != shard_checksum_kind::none))
+        return client_status::bad_argument;
+      if (c.pieces > 1 && pieces_of_staging() == 0) return client_status::bad_argument;
+      const value_ref v = c.pieces > 1 ? memory_.staging.part(0, l.length_of(i)).value : c.whole.value;
+      if (const status s = window_.check(operation::store(shard_key{}, v, store_options_)); !s) return s;
+    }
+    return {};
   }
 
   NKV_HD void enter(step s) noexcept {
@@ -397,7 +388,17 @@ class sharded_writer {
     result_.status = s;
     step_ = step::ended;
   }
-  /// The first failure of a put counts.
+  NKV_HD void end_unknown() noexcept {
+    report_old();
+    end(client_status::outcome_unknown);
+  }
+  /// What was there has been replaced or removed, or may have been.
+  NKV_HD void report_old() noexcept {
+    result_.previous = old_;
+    result_.previous_left = old_.shards;
+    result_.previous_unknown = old_unknown_;
+  }
+  /// The first failure counts.
   NKV_HD void fail(status s) noexcept {
     // No Store of a shard makes an object: that its fate is not known leaves nothing unknown but the lost controller.
     if (s == status(client_status::outcome_unknown)) s = client_status::disconnected;
@@ -407,44 +408,32 @@ class sharded_writer {
   /// Goes one step further, where nothing has to be waited for. @return whether it did
   NKV_HD bool advance() noexcept {
     switch (step_) {
+      case step::looking: return look_at(memory_.head);
       case step::storing: return store_some();
-      case step::sweeping: return sweep_some();
-      case step::asking:
-        if (!sent_ && !failed_.ok()) {
-          end(failed_);
-          return true;
-        }
-        return send_one(operation::exist(manifest_key()));
-      case step::looking:
-        if (!sent_ && !failed_.ok()) {
-          undo();
-          return true;
-        }
-        return look_at(memory_.head);
       case step::publishing: return send_one(manifest_store());
-      case step::confirming: return look_at(memory_.manifest.part(0, shard_manifest::head_bytes));
-      case step::unpublishing: return send_one(operation::remove(manifest_key()));
+      // In all the room that there is: of what is longer a target may give nothing.
+      case step::confirming: return look_at(memory_.manifest);
+      case step::unpublishing: return send_one(operation::remove(window_.manifest_key()));
+      case step::sweeping: return sweep_some();
       default: return false;
     }
   }
 
   /// Sends the one command of a step, unless it has been.
-  NKV_HD bool send_one(const operation& op) noexcept {
+  NKV_HD NKV_NOINLINE bool send_one(const operation& op) noexcept {
     if (sent_) return false;
-    shard_slot* s = window_.idle_slot();
-    if (s == nullptr) {
-      // Nothing is in flight in such a step: all slots were let go of when the controller was lost.
-      refused_step(client_status::disconnected);
-      return true;
+    const status s = window_.send_alone(op);
+    sent_ = s.ok();
+    if (s.ok()) return true;
+    if (s == status(client_status::queue_full)) return false;
+    if (step_ == step::confirming) {
+      end_unknown();
+    } else if (step_ == step::publishing) {
+      fail(s);
+      undo();
+    } else {
+      end(s);
     }
-    s->piece = shard_slot::no_piece;
-    const status sent = window_.send(*s, op);
-    if (sent == status(client_status::queue_full)) {
-      s->state = shard_slot::state_type::idle;
-      return false;
-    }
-    sent_ = sent.ok();
-    if (!sent_) refused_step(sent);
     return true;
   }
 
@@ -452,115 +441,92 @@ class sharded_writer {
     // A target that returns nothing must not leave an earlier manifest there.
     if (!sent_)
       for (std::size_t i = 0; i < shard_manifest::head_bytes; ++i) room.local[i] = std::byte{0};
-    return send_one(operation::retrieve(manifest_key(), room.value));
-  }
-
-  /// The one command of the step could not be sent.
-  NKV_HD void refused_step(status s) noexcept {
-    if (step_ == step::confirming) {
-      result_.orphans = result_.written.shards;
-      end(client_status::outcome_unknown);
-    } else if (task_ == task::put && step_ != step::asking) {
-      fail(s);
-      undo();
-    } else {
-      end(s);
-    }
+    return send_one(operation::retrieve(window_.manifest_key(), room.value));
   }
 
   NKV_HD bool store_some() noexcept {
     std::uint64_t handled = 0;
-    while (failed_.ok() && next_ < manifest_.layout().count() && handled < bytes_per_poll && store_next()) {
+    while (failed_.ok() && next_ < manifest_.layout().count() && handled < bytes_per_poll && store_next())
       handled += manifest_.layout().shard_bytes();
-      moved_ = true;
-    }
-    if (!failed_.ok() && pending_ != nullptr) {
-      pending_->state = shard_slot::state_type::idle;
-      pending_ = nullptr;
-    }
     if (window_.in_flight() != 0) return false;
     if (!failed_.ok()) {
       undo();
     } else if (next_ < manifest_.layout().count()) {
       return false;
     } else {
-      manifest_.write_head(memory_.manifest.local, seed_);
-      enter(!must_not_exist_ && has_head_room() ? step::looking : step::publishing);
+      manifest_.write_head(memory_.manifest.local, window_.seed());
+      enter(step::publishing);
     }
     return true;
   }
 
   /// Sends shard next_. @return whether it did
   NKV_HD bool store_next() noexcept {
-    const shard_layout& l = manifest_.layout();
-    if (pending_ == nullptr && !prepare_next()) return false;
-    shard_slot& s = *pending_;
-    const status sent = window_.send(s, operation::store(s.key, s.value, store_options_));
-    if (sent == status(client_status::queue_full)) return false;
-    pending_ = nullptr;
-    if (!sent.ok()) {
-      fail(sent);
+    if (pending_ == nullptr) pending_ = prepared_next();
+    if (pending_ == nullptr) return false;
+    const status s = window_.send(*pending_, operation::store(pending_->key, pending_->value, store_options_));
+    if (s == status(client_status::queue_full)) {
+      pending_->state = shard_slot::state_type::prepared;
       return false;
     }
-    ++next_;
-    if (next_ < l.count()) place_ = sources_.find(l.offset_of(next_), place_);
+    pending_ = nullptr;
+    if (!s.ok()) {
+      fail(s);
+      return false;
+    }
+    result_.orphans = ++next_;
     return true;
   }
 
-  /// Gathers and hashes shard next_ into a slot. @return whether there was one
-  NKV_HD bool prepare_next() noexcept {
+  /// Gathers and hashes shard next_. @return its slot, or null where there is no slot or no staging memory for it
+  NKV_HD NKV_NOINLINE shard_slot* prepared_next() noexcept {
     const shard_layout& l = manifest_.layout();
     shard_slot* s = window_.idle_slot();
-    if (s == nullptr) return false;
-    const std::uint64_t offset = l.offset_of(next_);
-    const std::uint64_t length = l.length_of(next_);
-    place_ = sources_.find(offset, place_);
-    source whole{};
-    const std::size_t pieces =
-        sources_.for_each_piece(offset, length, place_, [&](const source& p, std::uint64_t) noexcept { whole = p; });
+    if (s == nullptr) return nullptr;
+    cut c = cut_of(next_, place_);
     s->piece = shard_slot::no_piece;
-    if (pieces > 1) {
+    if (c.pieces > 1) {
       s->piece = window_.idle_piece(pieces_of_staging());
-      if (s->piece == shard_slot::no_piece) return false;
-      const local_range<std::byte> to = memory_.staging.part(s->piece * l.shard_bytes(), length);
-      static_cast<void>(
-          sources_.for_each_piece(offset, length, place_, [&to](const source& p, std::uint64_t at) noexcept {
+      if (s->piece == shard_slot::no_piece) return nullptr;
+      const local_range<std::byte> to = memory_.staging.part(s->piece * l.shard_bytes(), l.length_of(next_));
+      static_cast<void>(sources_.for_each_piece(
+          l.offset_of(next_), l.length_of(next_), place_, [&to](const source& p, std::uint64_t at) noexcept {
             __builtin_memcpy(to.local + at, p.local, static_cast<std::size_t>(p.value.length_bytes));
           }));
-      whole = {to.value, to.local};
+      c.whole = {to.value, to.local};
     }
-    s->item = next_;
     s->key = keys_.of(next_);
-    s->value = whole.value;
-    if (manifest_.kind() != shard_checksum_kind::none)
-      shard_manifest::write_entry(memory_.manifest.local, next_,
-                                  shard_checksum::of({whole.local, static_cast<std::size_t>(length)}, s->key.seed()));
-    s->state = shard_slot::state_type::prepared;
-    pending_ = s;
-    return true;
+    s->value = c.whole.value;
+    if (manifest_.kind() != shard_checksum_kind::none) {
+      const byte_span bytes{c.whole.local, static_cast<std::size_t>(l.length_of(next_))};
+      shard_manifest::write_entry(memory_.manifest.local, next_, shard_checksum::of(bytes, s->key.seed()));
+    }
+    return s;
   }
 
   /// Deletes what a put has stored, and ends it as failed_.
   NKV_HD void undo() noexcept {
-    forget_previous();
-    begin_deletes(result_.written.nonce, next_);
-  }
-  /// Nothing was replaced.
-  NKV_HD void forget_previous() noexcept {
-    result_.previous = {};
-    result_.previous_left = 0;
-    result_.previous_unknown = false;
+    if (pending_ != nullptr) pending_->state = shard_slot::state_type::idle;
+    pending_ = nullptr;
+    begin_deletes({result_.written.nonce, next_});
   }
 
-  NKV_HD void begin_deletes(const shard_nonce& nonce, std::uint32_t count) noexcept {
-    keys_ = shard_keys(object_, nonce);
+  /// Deletes what was replaced or removed.
+  NKV_HD void delete_old() noexcept {
+    failed_ = {};
+    result_.orphans = 0;
+    report_old();
+    begin_deletes(old_);
+  }
+
+  NKV_HD NKV_NOINLINE void begin_deletes(const shard_set& set) noexcept {
+    keys_ = shard_keys(window_.object(), set.nonce);
     next_ = 0;
-    sweep_count_ = count;
-    left() = count;
+    sweep_count_ = set.shards;
     enter(step::sweeping);
   }
 
-  /// The count of what the sweep is about: of the put's own shards where it failed.
+  /// What counts down as shards are deleted: of the put's own where it failed.
   [[nodiscard]] NKV_HD std::uint32_t& left() noexcept {
     return task_ == task::put && !failed_.ok() ? result_.orphans : result_.previous_left;
   }
@@ -570,20 +536,13 @@ class sharded_writer {
       shard_slot* s = window_.idle_slot();
       if (s == nullptr) break;
       s->piece = shard_slot::no_piece;
-      s->item = next_;
       s->key = keys_.of(next_);
       const status sent = window_.send(*s, operation::remove(s->key));
-      if (sent == status(client_status::queue_full)) {
-        s->state = shard_slot::state_type::idle;
-        break;
-      }
+      if (sent == status(client_status::queue_full)) break;
       ++next_;
-      moved_ = true;
-      if (!sent.ok()) {
-        if (task_ == task::sweep) fail(sent);
-        // Without a controller there is nothing more to be had.
-        if (sent == status(client_status::disconnected)) next_ = sweep_count_;
-      }
+      if (!sent.ok() && task_ == task::sweep) fail(sent);
+      // Without a controller there is nothing more to be had.
+      if (sent == status(client_status::disconnected)) next_ = sweep_count_;
     }
     if (window_.in_flight() != 0) return false;
     // Slots that were let go of when the controller was lost do not come back.
@@ -595,37 +554,32 @@ class sharded_writer {
 
   NKV_HD void on_end(const outcome& o) noexcept {
     switch (step_) {
+      case step::looking: looked(o); break;
       case step::storing:
         if (!o.ok()) fail(o.status);
+        break;
+      case step::publishing: published(o); break;
+      case step::confirming: confirmed(o); break;
+      case step::unpublishing:
+        if (o.ok() || o.status.is_key_does_not_exist()) {
+          delete_old();
+        } else {
+          report_old();
+          end(o.status);
+        }
         break;
       case step::sweeping:
         if (o.ok() || o.status.is_key_does_not_exist()) {
           --left();
         } else if (task_ == task::sweep) {
-          // left() is that of this task whether it fails or not.
           fail(o.status);
         }
         break;
-      case step::asking: asked(o); break;
-      case step::looking: looked(o); break;
-      case step::publishing: published(o); break;
-      case step::confirming: confirmed(o); break;
-      case step::unpublishing: unpublished(o); break;
       default: break;
     }
   }
 
-  NKV_HD void asked(const outcome& o) noexcept {
-    if (!failed_.ok()) {
-      end(failed_);
-    } else if (o.status.is_key_does_not_exist()) {
-      enter(step::storing);
-    } else {
-      end(o.ok() ? status(status_code_type::generic, generic_status::key_exists) : o.status);
-    }
-  }
-
-  /// What a Retrieve of the manifest's head found.
+  /// What a Retrieve of the manifest found.
   struct found {
     status read{};                                   ///< success, 87h, or why there is no answer
     status manifest{client_status::protocol_error};  ///< success, or why it is none; value_too_large: nothing came
@@ -638,8 +592,8 @@ class sharded_writer {
       f.read = o.status;
       return f;
     }
-    const result<shard_manifest> m =
-        shard_manifest::read_head({room.local, shard_manifest::head_bytes}, seed_, o.length_known ? o.length_bytes : 0);
+    const result<shard_manifest> m = shard_manifest::read_head({room.local, shard_manifest::head_bytes}, window_.seed(),
+                                                               o.length_known ? o.length_bytes : 0);
     f.manifest = m.error();
     if (m) {
       f.set = {m->nonce(), m->layout().count()};
@@ -655,94 +609,80 @@ class sharded_writer {
   NKV_HD void looked(const outcome& o) noexcept {
     const found f = found_in(memory_.head, o);
     const bool absent = f.read.is_key_does_not_exist();
-    const bool no_manifest = absent || f.manifest == status(client_status::protocol_error);
-    if (task_ == task::put) {
-      if (failed_.ok() && !f.read.ok() && !absent) fail(f.read);
-      if (!failed_.ok()) {
-        undo();
-        return;
-      }
-      // The same nonce again: what it names are the shards that were stored just now.
-      if (f.manifest.ok() && !(f.set.nonce == result_.written.nonce)) result_.previous = f.set;
-      result_.previous_unknown = !f.manifest.ok() && !no_manifest;
-      result_.previous_left = result_.previous.shards;
-      enter(step::publishing);
-    } else if (!f.read.ok() && !(absent && task_ == task::sweep)) {
+    // Of another version, or nothing came of it.
+    const bool unreadable = f.read.ok() && !f.manifest.ok() && !(f.manifest == status(client_status::protocol_error));
+    if (!f.read.ok() && !(absent && task_ != task::remove)) {
       end(f.read);
-    } else if (task_ == task::remove) {
-      if (!f.manifest.ok()) {
-        end(f.manifest);
-        return;
+    } else if (task_ == task::put) {
+      if (must_not_exist_ && !absent) {
+        end({status_code_type::generic, generic_status::key_exists});
+      } else if (f.manifest.ok() && f.set.nonce == result_.written.nonce) {
+        // These shards are visible: storing over them would mix two objects.
+        end(client_status::bad_argument);
+      } else {
+        old_ = f.set;
+        old_unknown_ = unreadable;
+        enter(step::storing);
       }
-      result_.previous = f.set;
-      result_.previous_left = f.set.shards;
-      enter(step::unpublishing);
+    } else if (task_ == task::remove) {
+      if (f.manifest.ok()) {
+        old_ = f.set;
+        enter(step::unpublishing);
+      } else {
+        end(f.manifest);
+      }
+    } else if (unreadable) {
+      end(f.manifest);
     } else if (f.manifest.ok() && f.set.nonce == result_.previous.nonce) {
       end(client_status::busy);
-    } else if (!f.manifest.ok() && !no_manifest) {
-      end(f.manifest);
     } else {
-      begin_deletes(result_.previous.nonce, result_.previous.shards);
+      begin_deletes(result_.previous);
     }
   }
 
   NKV_HD void published(const outcome& o) noexcept {
     if (o.ok()) {
-      begin_deletes(result_.previous.nonce, result_.previous.shards);
+      delete_old();
     } else if (o.status.is_client() || o.status.sct() == status_code_type::path) {
       // Nobody who would know has said what became of it.
-      result_.previous_left = result_.previous.shards;
-      result_.orphans = result_.written.shards;
-      end(client_status::outcome_unknown);
+      end_unknown();
     } else {
       // A controller that reports an error may have stored it all the same.
-      failed_ = o.status;
+      fail(o.status);
       enter(step::confirming);
     }
   }
 
   NKV_HD void confirmed(const outcome& o) noexcept {
     const found f = found_in(memory_.manifest, o);
-    if (!f.read.ok() && !f.read.is_key_does_not_exist()) {
-      result_.orphans = result_.written.shards;
-      end(client_status::outcome_unknown);
-    } else if (f.manifest.ok() && f.set.nonce == result_.written.nonce) {
-      failed_ = {};
-      begin_deletes(result_.previous.nonce, result_.previous.shards);
+    if (f.manifest.ok() && f.set.nonce == result_.written.nonce) {
+      delete_old();
+    } else if ((!f.read.ok() && !f.read.is_key_does_not_exist()) ||
+               f.manifest == status(client_status::value_too_large)) {
+      end_unknown();
     } else {
       undo();
-    }
-  }
-
-  NKV_HD void unpublished(const outcome& o) noexcept {
-    if (o.ok() || o.status.is_key_does_not_exist()) {
-      begin_deletes(result_.previous.nonce, result_.previous.shards);
-    } else {
-      end(o.status);
     }
   }
 
   shard_window<Queue> window_;
   sharded_writer_memory memory_;
   shard_ranges<const std::byte> sources_{};
-  typename shard_ranges<const std::byte>::place place_{};  ///< of shard next_
+  typename shard_ranges<const std::byte>::place place_{};  ///< of shard next_, or before
   shard_manifest manifest_{};
   shard_keys keys_{};
-  key object_{};
-  shard_key stand_in_{};
   store_options store_options_{};
   sharded_outcome result_{};
+  shard_set old_{};  ///< what a put replaces, what a remove removes
   status failed_{};
   shard_slot* pending_ = nullptr;  ///< shard next_, ready to be sent
-  std::uint64_t seed_ = 0;
-  std::uint32_t next_ = 0;  ///< shards sent, or Deletes
+  std::uint32_t next_ = 0;         ///< shards sent, or Deletes
   std::uint32_t sweep_count_ = 0;
   task task_ = task::put;
   step step_ = step::ended;
-  bool own_key_ = true;
+  bool old_unknown_ = false;
   bool must_not_exist_ = false;
   bool sent_ = false;
-  bool moved_ = false;
 };
 
 }  // namespace nkv::inline NKV_ABI

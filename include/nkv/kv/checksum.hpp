@@ -25,7 +25,7 @@ class xxh64 {
   NKV_HD explicit constexpr xxh64(std::uint64_t seed = 0) noexcept
       : seed_(seed), lanes_{seed + prime1 + prime2, seed + prime2, seed, seed - prime1} {}
 
-  NKV_HD constexpr xxh64& update(byte_span data) noexcept {
+  NKV_HD NKV_NOINLINE constexpr xxh64& update(byte_span data) noexcept {
     const std::byte* in = data.data();
     std::size_t left = data.size();
     count_ += left;
@@ -50,7 +50,7 @@ class xxh64 {
     return *this;
   }
 
-  [[nodiscard]] NKV_HD constexpr std::uint64_t finish() const noexcept {
+  [[nodiscard]] NKV_HD NKV_NOINLINE constexpr std::uint64_t finish() const noexcept {
     std::uint64_t h = seed_ + prime5;
     if (count_ >= stripe_bytes) {
       h = rotated(lanes_[0], 1) + rotated(lanes_[1], 7) + rotated(lanes_[2], 12) + rotated(lanes_[3], 18);

@@ -66,7 +66,7 @@ struct shard_key {
 ///     u32       shard_key_version
 ///     u32       length of the object's key, then its bytes
 /// @pre object.check()
-[[nodiscard]] NKV_HD constexpr shard_key shard_object_key(key_view object) noexcept {
+[[nodiscard]] NKV_HD NKV_NOINLINE constexpr shard_key shard_object_key(key_view object) noexcept {
   const char domain[] = "nkv.shard.object";
   // In one piece, so that a kernel has the hash but once.
   std::byte bytes[24 + max_key_bytes] = {};
@@ -95,7 +95,7 @@ class shard_keys {
  public:
   constexpr shard_keys() noexcept = default;
   /// @pre object.check()
-  NKV_HD constexpr shard_keys(key_view object, const shard_nonce& nonce) noexcept {
+  NKV_HD NKV_NOINLINE constexpr shard_keys(key_view object, const shard_nonce& nonce) noexcept {
     const char domain[] = "nkv.shard.key\0\0";
     std::byte bytes[40 + max_key_bytes] = {};
     for (std::size_t i = 0; i < 16; ++i) bytes[i] = static_cast<std::byte>(domain[i]);
@@ -106,7 +106,7 @@ class shard_keys {
     hash_.update({bytes, 40 + object.size()});
   }
 
-  [[nodiscard]] NKV_HD constexpr shard_key of(std::uint64_t number) const noexcept {
+  [[nodiscard]] NKV_HD NKV_NOINLINE constexpr shard_key of(std::uint64_t number) const noexcept {
     content_hash hash = hash_;
     hash.update_u64(number);
     shard_key k;

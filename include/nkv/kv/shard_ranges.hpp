@@ -52,13 +52,6 @@ class shard_ranges {
     return sum;
   }
 
-  /// Whether this code reaches all of it.
-  [[nodiscard]] NKV_HD constexpr bool is_local() const noexcept {
-    for (const local_range<Byte>& r : ranges_)
-      if (r.local == nullptr && !r.value.empty()) return false;
-    return true;
-  }
-
   /// The place of the range that holds the byte at `offset_bytes`.
   /// @param from at or before it
   [[nodiscard]] NKV_HD constexpr place find(std::uint64_t offset_bytes, place from = {}) const noexcept {

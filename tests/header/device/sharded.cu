@@ -20,7 +20,9 @@ using queue = nkv::queue_pair_ref<nkv::shared, nkv::mapped_doorbell<>>;
 
 /// Passed to a kernel by value.
 static_assert(std::is_trivially_copyable_v<nkv::sharded_writer_memory> &&
-              std::is_trivially_copyable_v<nkv::sharded_reader_memory>);
+              std::is_trivially_copyable_v<nkv::sharded_reader_memory> &&
+              std::is_trivially_copyable_v<nkv::sharded_writer<queue>> &&
+              std::is_trivially_copyable_v<nkv::sharded_reader<queue>>);
 
 }  // namespace device_test
 
@@ -36,7 +38,7 @@ NKV_KERNEL void kernel_sharded(nkv::namespace_ref<device_test::queue> ns, nkv::s
   failed += writer.put(key, {&source, 1}, options, until).ok() ? 0u : 1u;
   failed += writer.remove(key, until).ok() ? 0u : 1u;
   failed += writer.sweep(key, {options.nonce, 3}, until).ok() ? 0u : 1u;
-  writer.abort();
+  writer.cancel();
   failed += writer.quiesced() ? 0u : 1u;
 
   nkv::sharded_reader<device_test::queue> reader(ns, reader_memory);

@@ -54,7 +54,7 @@ TEST_SUITE("client/shard_window") {
     CHECK(w.idle_slot() == &slots[0]);
   }
 
-  TEST_CASE("send: a full queue -> the slot is kept; a bad operation -> it is idle") {
+  TEST_CASE("send: a full queue, a bad operation -> said so, and the slot is idle") {
     model_namespace<exclusive> ns(key_encoding::inline_cdw);
     std::vector<shard_slot> slots(70);
     shard_window<nkv_test::queue_of<exclusive>> w(ns.ref, slots);
@@ -64,11 +64,12 @@ TEST_SUITE("client/shard_window") {
     }
     CHECK(s == status(client_status::queue_full));
     CHECK(w.in_flight() == ns.ref.queue().capacity());
-    CHECK(slots[w.in_flight()].state == shard_slot::state_type::prepared);
+    CHECK(w.idle_slot() == &slots[w.in_flight()]);
     CHECK(w.send(slots[69], operation::exist({})) == status(client_status::bad_argument));
     CHECK(slots[69].state == shard_slot::state_type::idle);
+    slots[69].state = shard_slot::state_type::prepared;
     w.cancel();
-    CHECK(slots[ns.ref.queue().capacity()].state == shard_slot::state_type::idle);
+    CHECK(slots[69].state == shard_slot::state_type::idle);
     ns.hold = false;
   }
 
@@ -80,10 +81,30 @@ TEST_SUITE("client/shard_window") {
     REQUIRE(w.send(slots[0], operation::remove(text_key("k"))).ok());
     ns.ref.queue().set_liveness(queue_liveness::lost);
     status s;
-    CHECK(w.poll([&](const shard_slot&, const outcome& o) { s = o.status; }) == 1);
+    w.poll([&](const shard_slot&, const outcome& o) { s = o.status; });
     CHECK(s == status(client_status::outcome_unknown));
+    CHECK(w.in_flight() == 0);
     CHECK(!w.quiesced());
-    ns.ref.queue().set_liveness(queue_liveness::fenced);
+    CHECK(w.begin(text_key("o")) == status(client_status::busy));
+    CHECK(w.send_alone(operation::exist(text_key("k"))) == status(client_status::disconnected));
+    ns.fence();
     CHECK(w.quiesced());
+  }
+
+  TEST_CASE("begin: the key where the namespace takes it, else what stands for it") {
+    model_namespace<exclusive> ns(key_encoding::inline_cdw);
+    std::vector<shard_slot> slots(1);
+    shard_window<nkv_test::queue_of<exclusive>> w(ns.ref, slots), none(ns.ref, {});
+    const std::string name(17, 'n');
+    const key_view longer = key_view::from_text(name), fits = key_view::from_text(name.data(), 16);
+    REQUIRE(w.begin(fits).ok());
+    CHECK(w.manifest_key() == fits);
+    CHECK(w.seed() == shard_manifest::seed_of(fits));
+    REQUIRE(w.begin(longer).ok());
+    CHECK(w.object() == longer);
+    CHECK(w.manifest_key() == shard_object_key(longer).view());
+    CHECK(w.seed() == shard_manifest::seed_of(longer));
+    CHECK(w.begin({}) == status(client_status::bad_argument));
+    CHECK(none.begin(fits) == status(client_status::bad_argument));
   }
 }

@@ -144,6 +144,15 @@ bool is_absent(const model_namespace<Sharing>& ns, key_view key) {
   return r.reader.open(key, soon()).is_key_does_not_exist();
 }
 
+/// Runs a task to its end, or as far as it gets where a command is lost: then it is cancelled. Nothing is under way
+/// afterwards but what is lost.
+template <class Sharing, class Task>
+void run_or_cancel(model_namespace<Sharing>& ns, Task& task) {
+  // More rounds than any task here has commands.
+  for (unsigned i = 0; i < 50 && !task.poll(); ++i) ns.await_quiet();
+  task.cancel();
+}
+
 /// Waits for late answers, so that nothing touches memory any more.
 /// @param user a writer, a reader or a window
 template <class Sharing, class User>

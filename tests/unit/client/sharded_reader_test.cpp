@@ -351,10 +351,8 @@ TEST_SUITE("client/sharded_reader") {
     ns.hold = true;
     CHECK(r.reader.open(text_key("o"), host::deadline()) == status(client_status::timed_out));
     CHECK(!r.reader.is_open());
-    ns.ref.queue().set_liveness(queue_liveness::lost);
-    ns.ref.queue().set_liveness(queue_liveness::fenced);
+    ns.fence();
     CHECK(r.reader.open(text_key("o"), soon()) == status(client_status::disconnected));
-    ns.hold = false;
   }
 
   TEST_CASE("in steps: begin, poll, cancel -> at once, and the outcome is kept") {

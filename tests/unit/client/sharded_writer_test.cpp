@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <functional>
 #include <string>
 #include <utility>
@@ -143,7 +142,7 @@ TEST_SUITE("client/sharded_writer") {
     CHECK(ns.values().size() == 1 + 6);
   }
 
-  TEST_CASE("put: must_not_exist -> 89h where anything has the key, and only an Exist was sent") {
+  TEST_CASE("put: must_not_exist -> 89h where anything has the key, and only a Retrieve was sent") {
     model_namespace<exclusive> ns(key_encoding::payload_head);
     writer_rig<exclusive> w(ns, 3);
     const std::vector<std::byte> object = object_bytes(2500, 1);
@@ -186,13 +185,14 @@ TEST_SUITE("client/sharded_writer") {
           model_namespace<exclusive> ns(key_encoding::inline_cdw);
           writer_rig<exclusive> w(ns, 2);
           if (replaces) REQUIRE(w.put(text_key("o"), before, 1).ok());
-          // A deadline may pass before the command is reached: nothing is to fail after the put has returned.
-          std::atomic<bool> armed{true};
-          std::atomic<unsigned> command{0};
-          ns.decide = [&](kv_opcode, const std::string&) { return command++ == fails && armed ? f : fate::done; };
-          const sharded_outcome o = w.put(text_key("o"), after, 2, lost ? shortly() : soon());
-          armed = false;
+          unsigned command = 0;
+          ns.decide = [&](kv_opcode, const std::string&) { return command++ == fails ? f : fate::done; };
+          const auto sources = pieces_of(after.data(), after.size(), {100000});
+          REQUIRE(w.writer.begin_put(text_key("o"), sources, w.options(2)).ok());
+          run_or_cancel(ns, w.writer);
+          const sharded_outcome o = w.writer.ended_as();
           reached = command > fails;
+          ns.decide = nullptr;
           const bool old_is_there = replaces ? is_object(ns, text_key("o"), before) : is_absent(ns, text_key("o"));
           const bool new_is_there = is_object(ns, text_key("o"), after);
           CHECK(old_is_there != new_is_there);
@@ -204,7 +204,7 @@ TEST_SUITE("client/sharded_writer") {
             CHECK(o.orphans == o.written.shards);
           } else {
             CHECK(old_is_there);
-            CHECK(o.status == (lost ? status(client_status::timed_out) : internal_error));
+            CHECK(o.status == (lost ? status(client_status::cancelled) : internal_error));
             CHECK(o.previous.shards == 0);
           }
           // What is reported is what is left, or more where it cannot be known.
@@ -252,6 +252,28 @@ TEST_SUITE("client/sharded_writer") {
     CHECK(o.orphans == 3);
   }
 
+  TEST_CASE("put: the manifest's Store fails on a target that gives nothing in a short buffer -> no guess") {
+    model_namespace<exclusive> ns(key_encoding::inline_cdw);
+    ns.answer_short_with_85 = true;
+    ns.leave_short_buffers = true;
+    writer_rig<exclusive> w(ns, 2, 1, 4096);
+    // The whole of the new manifest is asked for, so it is seen.
+    ns.decide = [](kv_opcode opc, const std::string& k) {
+      return opc == kv_opcode::store && k == "o" ? fate::done_yet_refused : fate::done;
+    };
+    CHECK(w.put(text_key("o"), object_bytes(2500, 1), 1).ok());
+    CHECK(is_object(ns, text_key("o"), object_bytes(2500, 1)));
+    // What is there is longer than all the room: it may be anything.
+    ns.values()["o"] = std::string(5000, 'x');
+    ns.decide = [](kv_opcode opc, const std::string& k) {
+      return opc == kv_opcode::store && k == "o" ? fate::refused : fate::done;
+    };
+    const sharded_outcome o = w.put(text_key("o"), object_bytes(2500, 2), 2);
+    CHECK(o.status == status(client_status::outcome_unknown));
+    CHECK(o.orphans == 3);
+    CHECK(o.previous_unknown);
+  }
+
   TEST_CASE("remove: whatever command fails, in whatever way -> whole or absent, and what is left can be swept") {
     const std::vector<std::byte> object = object_bytes(3500, 1);
     for (const fate f : {fate::refused, fate::done_yet_refused, fate::lost, fate::done_yet_lost}) {
@@ -263,18 +285,19 @@ TEST_SUITE("client/sharded_writer") {
         model_namespace<exclusive> ns(key_encoding::payload_head);
         writer_rig<exclusive> w(ns, 2);
         REQUIRE(w.put(text_key("o"), object, 1).ok());
-        std::atomic<bool> armed{true};
-        std::atomic<unsigned> command{0};
-        ns.decide = [&](kv_opcode, const std::string&) { return command++ == fails && armed ? f : fate::done; };
-        const sharded_outcome o = w.writer.remove(text_key("o"), lost ? shortly() : soon());
-        armed = false;
+        unsigned command = 0;
+        ns.decide = [&](kv_opcode, const std::string&) { return command++ == fails ? f : fate::done; };
+        REQUIRE(w.writer.begin_remove(text_key("o")).ok());
+        run_or_cancel(ns, w.writer);
+        const sharded_outcome o = w.writer.ended_as();
         reached = command > fails;
+        ns.decide = nullptr;
         CHECK((is_object(ns, text_key("o"), object) || is_absent(ns, text_key("o"))));
         if (o.ok()) {
           CHECK(is_absent(ns, text_key("o")));
           CHECK(ns.values().size() <= o.previous_left);
         } else if (fails == 0) {
-          CHECK(o.status == (lost ? status(client_status::timed_out) : internal_error));
+          CHECK(o.status == (lost ? status(client_status::cancelled) : internal_error));
           CHECK(is_object(ns, text_key("o"), object));
         } else {
           CHECK(fails == 1);
@@ -330,44 +353,58 @@ TEST_SUITE("client/sharded_writer") {
     CHECK(swept.previous_left == 4);
   }
 
-  TEST_CASE("abort: in the midst of storing -> cancelled, and nothing is left") {
+  TEST_CASE("put: a nonce that the object has already -> refused, and the object stays whole") {
     model_namespace<exclusive> ns(key_encoding::inline_cdw);
     writer_rig<exclusive> w(ns, 2);
-    const std::vector<std::byte> old = object_bytes(1500, 1);
-    REQUIRE(w.put(text_key("o"), old, 1).ok());
-    const std::vector<std::byte> object = object_bytes(9999, 2);
+    const std::vector<std::byte> object = object_bytes(2500, 1);
+    REQUIRE(w.put(text_key("o"), object, 1).ok());
+    const sharded_outcome o = w.put(text_key("o"), object_bytes(2500, 2), 1);
+    CHECK(o.status == status(client_status::bad_argument));
+    CHECK(o.orphans == 0);
+    CHECK(is_object(ns, text_key("o"), object));
+    CHECK(ns.values().size() == 4);
+  }
+
+  TEST_CASE(
+      "put: a deadline that passes -> timed_out, what may be left is named, and nothing else may use the memory") {
+    model_namespace<exclusive> ns(key_encoding::inline_cdw);
+    writer_rig<exclusive> w(ns, 2);
+    const std::vector<std::byte> object = object_bytes(5000, 2);
+    ns.decide = [](kv_opcode opc, const std::string&) { return opc == kv_opcode::store ? fate::lost : fate::done; };
+    const sharded_outcome o = w.put(text_key("o"), object, 1, nkv::host::deadline::after_ms(100));
+    CHECK(o.status == status(client_status::timed_out));
+    CHECK(o.orphans <= 2);
+    CHECK(w.put(text_key("o"), object, 2).status == status(client_status::busy));
+    REQUIRE(settle(ns, w.writer));
+    CHECK(ns.values().size() == o.orphans);
+    ns.decide = nullptr;
+    CHECK(w.writer.sweep(text_key("o"), o.written, soon()).ok());
+    CHECK(ns.values().empty());
+    CHECK(is_absent(ns, text_key("o")));
+  }
+
+  TEST_CASE("put: a Store fails while the next shard waits for room -> all slots are free again") {
+    model_namespace<exclusive> ns(key_encoding::inline_cdw);
+    writer_rig<exclusive> w(ns, 2);
+    const std::vector<std::byte> object = object_bytes(5000, 2);
     const auto sources = pieces_of(object.data(), object.size(), {100000});
-    REQUIRE(w.writer.begin_put(text_key("o"), sources, w.options(2)).ok());
-    CHECK(w.writer.begin_put(text_key("o"), sources, w.options(3)) == status(client_status::busy));
+    REQUIRE(w.writer.begin_put(text_key("o"), sources, w.options(1)).ok());
+    CHECK(!w.writer.poll());
+    ns.await_quiet();
     ns.hold = true;
+    // All but one of the queue's places are somebody else's.
+    std::vector<kv_ticket> theirs;
+    while (ns.ref.queue().outstanding() + 1 < ns.ref.queue().capacity())
+      theirs.push_back(*ns.ref.submit(operation::exist(text_key("k"))));
     CHECK(!w.writer.poll());
-    w.writer.abort();
-    CHECK(!w.writer.poll());
-    CHECK(!w.writer.ended());
+    ns.decide = [](kv_opcode opc, const std::string&) { return opc == kv_opcode::store ? fate::refused : fate::done; };
     ns.hold = false;
     REQUIRE(w.writer.wait(soon()).ok());
-    CHECK(w.writer.ended_as().status == status(client_status::cancelled));
+    CHECK(w.writer.ended_as().status == internal_error);
     CHECK(w.writer.ended_as().orphans == 0);
-    CHECK(ns.values().size() == 3);
-    CHECK(is_object(ns, text_key("o"), old));
-    // Before anything was sent, and when the manifest is on its way.
-    REQUIRE(w.writer.begin_put(text_key("o"), sources, w.options(4)).ok());
-    w.writer.abort();
-    CHECK(w.writer.wait(soon()).ok());
-    CHECK(w.writer.ended_as().status == status(client_status::cancelled));
-    ns.decide = [&](kv_opcode opc, const std::string& k) {
-      if (opc == kv_opcode::store && k == "o") ns.hold = true;
-      return fate::done;
-    };
-    const std::vector<std::byte> none;
-    REQUIRE(w.writer.begin_put(text_key("o"), {}, w.options(5)).ok());
-    const auto until = soon();
-    while (!ns.hold && !until.expired()) static_cast<void>(w.writer.poll());
-    w.writer.abort();
-    ns.hold = false;
-    REQUIRE(w.writer.wait(soon()).ok());
-    CHECK(w.writer.ended_as().ok());
-    CHECK(is_object(ns, text_key("o"), none));
+    CHECK(ns.values().empty());
+    for (const shard_slot& s : w.slots) CHECK(s.state == shard_slot::state_type::idle);
+    for (const kv_ticket& t : theirs) CHECK(ns.ref.wait(t, soon()).status.is_key_does_not_exist());
   }
 
   TEST_CASE("cancel: at once, and the next task waits until memory is quiet") {
@@ -375,8 +412,10 @@ TEST_SUITE("client/sharded_writer") {
     writer_rig<exclusive> w(ns, 2);
     const std::vector<std::byte> object = object_bytes(5000, 2);
     const auto sources = pieces_of(object.data(), object.size(), {300});
-    ns.decide = [](kv_opcode, const std::string&) { return fate::lost; };
+    ns.decide = [](kv_opcode opc, const std::string&) { return opc == kv_opcode::store ? fate::lost : fate::done; };
     REQUIRE(w.writer.begin_put(text_key("o"), sources, w.options(1)).ok());
+    CHECK(!w.writer.poll());
+    ns.await_quiet();
     CHECK(!w.writer.poll());
     w.writer.cancel();
     CHECK(w.writer.ended());
@@ -395,13 +434,11 @@ TEST_SUITE("client/sharded_writer") {
 
   TEST_CASE("a lost controller -> disconnected, or outcome_unknown once the manifest was sent; nothing hangs") {
     for (const bool publishing : {false, true}) {
-      std::atomic<bool> gone{false};
       model_namespace<exclusive> ns(key_encoding::inline_cdw);
       writer_rig<exclusive> w(ns, 2);
       ns.decide = [&](kv_opcode opc, const std::string& k) {
         if (opc != kv_opcode::store || (k == "o") != publishing) return fate::done;
-        // Once: another command may be fetched after the test has declared the queue fenced.
-        if (!gone.exchange(true)) ns.ref.queue().set_liveness(queue_liveness::lost);
+        ns.ref.queue().set_liveness(queue_liveness::lost);
         return fate::lost;
       };
       const sharded_outcome o = w.put(text_key("o"), object_bytes(5000, 2), 1);
@@ -414,7 +451,7 @@ TEST_SUITE("client/sharded_writer") {
         CHECK(o.orphans <= 2);
       }
       CHECK(!w.writer.quiesced());
-      ns.ref.queue().set_liveness(queue_liveness::fenced);
+      ns.fence();
       CHECK(w.writer.quiesced());
       CHECK(w.writer.remove(text_key("o"), soon()).status == status(client_status::disconnected));
       CHECK(w.writer.sweep(text_key("o"), o.written, soon()).status == status(client_status::disconnected));

@@ -32,7 +32,6 @@ TEST_SUITE("kv/shard_ranges") {
     }
     const shard_ranges<std::byte> r{nkv::span<const local_range<std::byte>>(ranges)};
     REQUIRE(*r.length_bytes() == row.size());
-    CHECK(r.is_local());
     for (std::uint64_t from = 0; from <= row.size(); ++from) {
       for (std::uint64_t n = 0; from + n <= row.size(); ++n) {
         for (std::uint64_t before = 0; before <= from; ++before) {
@@ -64,12 +63,12 @@ TEST_SUITE("kv/shard_ranges") {
           ~std::uint64_t{0});
   }
 
-  TEST_CASE("is_local: a range that this code does not reach -> not; an empty one does not count") {
-    std::byte b{};
-    local_range<std::byte> two[] = {{value_ref{1, 1, 0}, &b}, {value_ref{}, nullptr}};
-    CHECK(shard_ranges<std::byte>(two).is_local());
-    two[1].value.length_bytes = 1;
-    CHECK(!shard_ranges<std::byte>(two).is_local());
-    CHECK(two[1].part(1, 0).local == nullptr);
+  TEST_CASE("part: of memory that this code does not reach -> its address alone") {
+    std::byte b[2] = {};
+    const local_range<std::byte> near{value_ref{1, 2, 7}, b}, far{value_ref{1, 2, 7}, nullptr};
+    CHECK(near.part(1, 1).local == b + 1);
+    CHECK(far.part(1, 1).local == nullptr);
+    CHECK(far.part(1, 1).value.address == 2);
+    CHECK(far.part(1, 1).value.length_bytes == 1);
   }
 }

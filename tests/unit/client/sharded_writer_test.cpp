@@ -392,11 +392,13 @@ TEST_SUITE("client/sharded_writer") {
     CHECK(!w.writer.poll());
     ns.await_quiet();
     ns.hold = true;
-    // All but one of the queue's places are somebody else's.
+    // All of the queue's places but that of the Retrieve, which ends here, are somebody else's.
     std::vector<kv_ticket> theirs;
-    while (ns.ref.queue().outstanding() + 1 < ns.ref.queue().capacity())
+    while (ns.ref.queue().outstanding() < ns.ref.queue().capacity())
       theirs.push_back(*ns.ref.submit(operation::exist(text_key("k"))));
     CHECK(!w.writer.poll());
+    CHECK(w.slots[0].state == shard_slot::state_type::in_flight);
+    CHECK(w.slots[1].state == shard_slot::state_type::prepared);
     ns.decide = [](kv_opcode opc, const std::string&) { return opc == kv_opcode::store ? fate::refused : fate::done; };
     ns.hold = false;
     REQUIRE(w.writer.wait(soon()).ok());

@@ -22,6 +22,54 @@ class xxh64 {
  public:
   static constexpr std::size_t stripe_bytes = 32;
 
+ private:
+  // Templates come first: clang has no body yet of one that stands behind its use, and then no constant expression.
+  static constexpr std::uint64_t prime1 = 0x9e3779b185ebca87u;
+  static constexpr std::uint64_t prime2 = 0xc2b2ae3d27d4eb4fu;
+  static constexpr std::uint64_t prime3 = 0x165667b19e3779f9u;
+  static constexpr std::uint64_t prime4 = 0x85ebca77c2b2ae63u;
+  static constexpr std::uint64_t prime5 = 0x27d4eb2f165667c5u;
+
+  NKV_HD static constexpr std::uint64_t rotated(std::uint64_t x, unsigned by) noexcept {
+    return (x << by) | (x >> (64 - by));
+  }
+  NKV_HD static constexpr std::uint64_t round(std::uint64_t lane, std::uint64_t input) noexcept {
+    return rotated(lane + input * prime2, 31) * prime1;
+  }
+
+  NKV_HD static bool is_aligned(const std::byte* p) noexcept { return reinterpret_cast<std::uintptr_t>(p) % 8 == 0; }
+
+  /// Where the address is known to be aligned a GPU loads words and not bytes.
+  template <bool Aligned>
+  NKV_HD static constexpr std::uint64_t word(const std::byte* p) noexcept {
+    if constexpr (Aligned) {
+      std::uint64_t value = 0;
+      __builtin_memcpy(&value, __builtin_assume_aligned(p, 8), sizeof value);
+      return value;
+    } else {
+      return load_le<std::uint64_t>(p);
+    }
+  }
+
+  template <bool Aligned>
+  NKV_HD constexpr void stripes(const std::byte* in, std::size_t count) noexcept {
+    std::uint64_t a = lanes_[0];
+    std::uint64_t b = lanes_[1];
+    std::uint64_t c = lanes_[2];
+    std::uint64_t d = lanes_[3];
+    for (; count != 0; --count, in += stripe_bytes) {
+      a = round(a, word<Aligned>(in));
+      b = round(b, word<Aligned>(in + 8));
+      c = round(c, word<Aligned>(in + 16));
+      d = round(d, word<Aligned>(in + 24));
+    }
+    lanes_[0] = a;
+    lanes_[1] = b;
+    lanes_[2] = c;
+    lanes_[3] = d;
+  }
+
+ public:
   NKV_HD explicit constexpr xxh64(std::uint64_t seed = 0) noexcept
       : seed_(seed), lanes_{seed + prime1 + prime2, seed + prime2, seed, seed - prime1} {}
 
@@ -76,51 +124,6 @@ class xxh64 {
   }
 
  private:
-  static constexpr std::uint64_t prime1 = 0x9e3779b185ebca87u;
-  static constexpr std::uint64_t prime2 = 0xc2b2ae3d27d4eb4fu;
-  static constexpr std::uint64_t prime3 = 0x165667b19e3779f9u;
-  static constexpr std::uint64_t prime4 = 0x85ebca77c2b2ae63u;
-  static constexpr std::uint64_t prime5 = 0x27d4eb2f165667c5u;
-
-  NKV_HD static constexpr std::uint64_t rotated(std::uint64_t x, unsigned by) noexcept {
-    return (x << by) | (x >> (64 - by));
-  }
-  NKV_HD static constexpr std::uint64_t round(std::uint64_t lane, std::uint64_t input) noexcept {
-    return rotated(lane + input * prime2, 31) * prime1;
-  }
-
-  NKV_HD static bool is_aligned(const std::byte* p) noexcept { return reinterpret_cast<std::uintptr_t>(p) % 8 == 0; }
-
-  /// Where the address is known to be aligned a GPU loads words and not bytes.
-  template <bool Aligned>
-  NKV_HD static constexpr std::uint64_t word(const std::byte* p) noexcept {
-    if constexpr (Aligned) {
-      std::uint64_t value = 0;
-      __builtin_memcpy(&value, __builtin_assume_aligned(p, 8), sizeof value);
-      return value;
-    } else {
-      return load_le<std::uint64_t>(p);
-    }
-  }
-
-  template <bool Aligned>
-  NKV_HD constexpr void stripes(const std::byte* in, std::size_t count) noexcept {
-    std::uint64_t a = lanes_[0];
-    std::uint64_t b = lanes_[1];
-    std::uint64_t c = lanes_[2];
-    std::uint64_t d = lanes_[3];
-    for (; count != 0; --count, in += stripe_bytes) {
-      a = round(a, word<Aligned>(in));
-      b = round(b, word<Aligned>(in + 8));
-      c = round(c, word<Aligned>(in + 16));
-      d = round(d, word<Aligned>(in + 24));
-    }
-    lanes_[0] = a;
-    lanes_[1] = b;
-    lanes_[2] = c;
-    lanes_[3] = d;
-  }
-
   std::uint64_t seed_;
   std::uint64_t lanes_[4];
   std::uint64_t count_ = 0;

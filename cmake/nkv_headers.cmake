@@ -19,6 +19,9 @@ set(NKV_CORE_HEADERS
     include/nkv/client/operation.hpp
     include/nkv/client/outcome.hpp
     include/nkv/client/plain_path.hpp
+    include/nkv/client/shard_window.hpp
+    include/nkv/client/sharded_reader.hpp
+    include/nkv/client/sharded_writer.hpp
     include/nkv/command/admin.hpp
     include/nkv/command/command_key.hpp
     include/nkv/command/data_pointer_builder.hpp
@@ -29,6 +32,7 @@ set(NKV_CORE_HEADERS
     include/nkv/command/remove.hpp
     include/nkv/command/retrieve.hpp
     include/nkv/command/store.hpp
+    include/nkv/kv/checksum.hpp
     include/nkv/kv/content_hash.hpp
     include/nkv/kv/key.hpp
     include/nkv/kv/key_encoding.hpp
@@ -38,6 +42,11 @@ set(NKV_CORE_HEADERS
     include/nkv/kv/list_page.hpp
     include/nkv/kv/namespace_profile.hpp
     include/nkv/kv/quirks.hpp
+    include/nkv/kv/shard_checksum.hpp
+    include/nkv/kv/shard_key.hpp
+    include/nkv/kv/shard_layout.hpp
+    include/nkv/kv/shard_manifest.hpp
+    include/nkv/kv/shard_ranges.hpp
     include/nkv/kv/text_view.hpp
     include/nkv/kv/value_ref.hpp
     include/nkv/nkv.hpp

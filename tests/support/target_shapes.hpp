@@ -25,6 +25,7 @@ struct target_shape {
   ///         read the head
   /// narrow  transfers to 16 KiB; 1 inline_cdw, keys to 8 bytes, values to 10000; 2 payload_head, keys to 40 bytes,
   ///         values to 100000 (more than one transfer); 3 and 4 as in plain
+  /// bounded 1 inline_cdw, values to 16 MiB; 2 payload_head, values to 64 MiB; 3 and 4 as in plain
   /// gated   1 inline_cdw, 2 payload_head, over a gated_store
   static target_shape named(const std::string& name) {
     target_shape shape;
@@ -60,6 +61,12 @@ struct target_shape {
       nkv::target::namespace_options two = options(2, key_encoding::payload_head);
       two.max_key_bytes = 40;
       two.max_value_bytes = 100'000;
+      good = add(one, memory()) && add(two, memory());
+    } else if (name == "bounded") {
+      nkv::target::namespace_options one = options(1, key_encoding::inline_cdw);
+      one.max_value_bytes = std::uint64_t{16} << 20;
+      nkv::target::namespace_options two = options(2, key_encoding::payload_head);
+      two.max_value_bytes = std::uint64_t{64} << 20;
       good = add(one, memory()) && add(two, memory());
     } else if (name == "gated") {
       good = add(options(1, key_encoding::inline_cdw), std::make_shared<gated_store>()) &&

@@ -47,7 +47,8 @@ class model_namespace {
       while (!stop_.load()) {
         if (!hold.load()) {
           rig.controller.fetch();
-          for (std::size_t i = rig.controller.pending().size(); i-- > 0;) {
+          // Looked at again behind the fetch: what is submitted once `hold` is set is never answered.
+          for (std::size_t i = rig.controller.pending().size(); i-- > 0 && !hold.load();) {
             const nkv::sqe c = rig.controller.pending()[i];
             const bool late = lost_.count(c.cid()) != 0;
             if (late && !answer_lost.load()) continue;
@@ -60,19 +61,29 @@ class model_namespace {
             }
           }
         }
+        rounds_.fetch_add(1);
         std::this_thread::yield();
       }
     });
   }
-  ~model_namespace() {
-    stop_ = true;
-    thread_.join();
-  }
+  ~model_namespace() { end(); }
   model_namespace(const model_namespace&) = delete;
   model_namespace& operator=(const model_namespace&) = delete;
 
   [[nodiscard]] nkv::value_ref memory(std::vector<std::byte>& v, std::size_t length = ~std::size_t{0}) const {
     return {reinterpret_cast<std::uint64_t>(v.data()), std::min(length, v.size()), 0};
+  }
+
+  /// Returns once all that was submitted is answered or lost; for the one thread that submits, without `hold`.
+  void await_quiet() const {
+    // The first may have begun before the last submission.
+    for (const std::uint64_t from = rounds_.load(); rounds_.load() < from + 2;) std::this_thread::yield();
+  }
+
+  /// The controller is gone: nothing is written to any more, and the queue knows.
+  void fence() {
+    end();
+    ref.queue().set_liveness(nkv::queue_liveness::fenced);
   }
 
   queue_rig<Sharing> rig;
@@ -100,6 +111,11 @@ class model_namespace {
   std::map<std::string, std::string>& values() { return values_; }
 
  private:
+  void end() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
   using bytes = std::vector<std::byte*>;
 
   /// Every byte that a command's data pointer names, at most `most`.
@@ -259,6 +275,7 @@ class model_namespace {
   std::map<std::string, std::string> values_;
   std::set<std::uint16_t> lost_;
   std::atomic<bool> stop_{false};
+  std::atomic<std::uint64_t> rounds_{0};
   std::thread thread_;
 };
 

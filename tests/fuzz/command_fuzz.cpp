@@ -23,14 +23,34 @@ using target::store_result;
 
 namespace {
 
-nkv_test::reached reached{
-    "commands answered, in each key encoding",
-    {"Delete SQ",           "Create SQ",         "Get Log Page",      "Delete CQ",          "Create CQ",
-     "Identify",            "Abort",             "Set Features",      "Get Features",       "Async Event",
-     "Keep Alive",          "Store inline",      "Store head",        "Retrieve inline",    "Retrieve head",
-     "Delete inline",       "Delete head",       "Exist inline",      "Exist head",         "List inline",
-     "List head",           "a long copy",       "a store that ends later", "an unknown command", "a PRP list",
-     "an SGL segment",      "a reset"}};
+nkv_test::reached reached{"commands answered, in each key encoding",
+                          {"Delete SQ",
+                           "Create SQ",
+                           "Get Log Page",
+                           "Delete CQ",
+                           "Create CQ",
+                           "Identify",
+                           "Abort",
+                           "Set Features",
+                           "Get Features",
+                           "Async Event",
+                           "Keep Alive",
+                           "Store inline",
+                           "Store head",
+                           "Retrieve inline",
+                           "Retrieve head",
+                           "Delete inline",
+                           "Delete head",
+                           "Exist inline",
+                           "Exist head",
+                           "List inline",
+                           "List head",
+                           "a long copy",
+                           "a store that ends later",
+                           "an unknown command",
+                           "a PRP list",
+                           "an SGL segment",
+                           "a reset"}};
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t data_bytes = 64 * page;
@@ -276,7 +296,8 @@ class world {
   void make_ring(unsigned q, std::uint32_t depth) {
     ring_pair& r = rings_[q];
     if (r.depth != 0) {
-      require(c_->unmap_dma(sq_iova(q), r.depth * sizeof(sqe)).ok() && c_->unmap_dma(cq_iova(q), r.depth * sizeof(cqe)).ok(),
+      require(c_->unmap_dma(sq_iova(q), r.depth * sizeof(sqe)).ok() &&
+                  c_->unmap_dma(cq_iova(q), r.depth * sizeof(cqe)).ok(),
               "a queue's memory can be taken back");
     }
     r = {};
@@ -637,7 +658,12 @@ void nkv_test::write_seeds(seed_folder& folder) {
                    .add(command(1, form_prp, opc, 5, 64, 3).u32(0).u32(0))
                    .add(command(1, form_prp, opc, 6, 64, 0).u32(0).u32(0))
                    .add(command(0, form_none, 0x08, 0, 1 | 6 << 16))
-                   .u8(16).u8(0).u8(0).u8(11).u8(4).u8(12));
+                   .u8(16)
+                   .u8(0)
+                   .u8(0)
+                   .u8(11)
+                   .u8(4)
+                   .u8(12));
   }
   // A PRP list; SGLs with a segment; a long copy from them.
   seed list;

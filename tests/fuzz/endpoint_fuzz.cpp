@@ -17,11 +17,12 @@ nkv_test::reached reached{
 }  // namespace
 
 void nkv_test::write_seeds(seed_folder& folder) {
-  for (const char* text : {"inproc:a", "vfio-user:/run/nkv", "vfio-user:/a/cntrl", "dev:/dev/ng0n1", "rdma://host",
-                           "rdma://10.0.0.1:4420/nqn.2026-11.io.nkv:a", "tcp://[fe80::1%eth0]:1/nqn.a", "tcp://[::1]",
-                           "tcp://a-b.c_d:65535", "trtype:VFIOUSER traddr:/run/a subnqn:nqn.2019-07.io.spdk:cnode0",
-                           "trtype:TCP adrfam:IPv4 traddr:10.0.0.1 trsvcid:4420 subnqn:nqn.x",
-                           "trtype:RDMA adrfam:IPv6 traddr:::1 trsvcid:8", "traddr:/x trsvcid:0 trtype:vfiouser", "x:y"})
+  for (const char* text :
+       {"inproc:a", "vfio-user:/run/nkv", "vfio-user:/a/cntrl", "dev:/dev/ng0n1", "rdma://host",
+        "rdma://10.0.0.1:4420/nqn.2026-11.io.nkv:a", "tcp://[fe80::1%eth0]:1/nqn.a", "tcp://[::1]",
+        "tcp://a-b.c_d:65535", "trtype:VFIOUSER traddr:/run/a subnqn:nqn.2019-07.io.spdk:cnode0",
+        "trtype:TCP adrfam:IPv4 traddr:10.0.0.1 trsvcid:4420 subnqn:nqn.x",
+        "trtype:RDMA adrfam:IPv6 traddr:::1 trsvcid:8", "traddr:/x trsvcid:0 trtype:vfiouser", "x:y"})
     folder.add(std::string_view{text});
 }
 

@@ -15,11 +15,11 @@ using nkv_test::require;
 
 namespace {
 
-nkv_test::reached reached{"outcomes",
-                          {"whole_entry complete", "key_only complete", "remainder complete", "whole_entry truncated",
-                           "key_only truncated", "remainder truncated", "whole_entry malformed", "key_only malformed",
-                           "remainder malformed", "found whole_entry", "found key_only", "found remainder",
-                           "none found", "walk next page", "walk ended", "walk failed"}};
+nkv_test::reached reached{
+    "outcomes",
+    {"whole_entry complete", "key_only complete", "remainder complete", "whole_entry truncated", "key_only truncated",
+     "remainder truncated", "whole_entry malformed", "key_only malformed", "remainder malformed", "found whole_entry",
+     "found key_only", "found remainder", "none found", "walk next page", "walk ended", "walk failed"}};
 
 struct model_reader {
   const unsigned char* page;

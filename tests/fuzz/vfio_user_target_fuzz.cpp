@@ -42,8 +42,7 @@ struct descriptors {
   int unsealed = nkv_test::make_memory(memory_bytes, 0);
   int event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  std::byte* at =
-      static_cast<std::byte*>(::mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0));
+  std::byte* at = static_cast<std::byte*>(::mmap(nullptr, memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0));
 };
 const descriptors& given() {
   static const descriptors one;
@@ -77,9 +76,9 @@ class client {
     // Little room, so that answers wait.
     const int least = 1;
     ::setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
-    connection_ = std::make_unique<target::vfio_user::connection>(
-        std::move(s), poller_, host::unique_fd(ends[1]), options_,
-        [this](target::vfio_user::connection&) { ended_ = true; });
+    connection_ =
+        std::make_unique<target::vfio_user::connection>(std::move(s), poller_, host::unique_fd(ends[1]), options_,
+                                                        [this](target::vfio_user::connection&) { ended_ = true; });
     require(connection_->begin().ok(), "a connection");
   }
 
@@ -177,8 +176,8 @@ class client {
     std::size_t at = 0;
     for (unsigned tries = 0; at < bytes.size(); ++tries) {
       const iovec part{const_cast<unsigned char*>(bytes.data()) + at, bytes.size() - at};
-      const ssize_t n =
-          host::vfio_user::send_some(fd_, {&part, 1}, {fds.data(), at == 0 ? std::min<std::size_t>(fds.size(), 16) : 0});
+      const ssize_t n = host::vfio_user::send_some(fd_, {&part, 1},
+                                                   {fds.data(), at == 0 ? std::min<std::size_t>(fds.size(), 16) : 0});
       if (n > 0) {
         at += static_cast<std::size_t>(n);
       } else if (n == -EAGAIN && tries < 64) {
@@ -222,8 +221,7 @@ class client {
   bool receive() {
     std::array<unsigned char, 8192> into;
     host::vfio_user::received_fds fds;
-    const auto got = host::vfio_user::receive_some(
-        fd_, {reinterpret_cast<std::byte*>(into.data()), into.size()}, fds);
+    const auto got = host::vfio_user::receive_some(fd_, {reinterpret_cast<std::byte*>(into.data()), into.size()}, fds);
     if (got.error == EAGAIN || hung_up_) return false;
     if (got.error != 0 || got.bytes == 0) {
       hung_up_ = true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// A vfio-user server's whole stream of replies, descriptors included, before a client that connects and makes its calls:
-// each ends, a success is what the reply with the request's id says, and doorbells that are mapped can be rung.
+// A vfio-user server's whole stream of replies, descriptors included, before a client that connects and makes its
+// calls: each ends, a success is what the reply with the request's id says, and doorbells that are mapped can be rung.
 #include <nkv/host/doorbell.hpp>
 #include <nkv/host/vfio_user/vfio_user_transport.hpp>
 #include <support/vfio_user_peer.hpp>
@@ -128,8 +128,7 @@ class server {
     unsigned char into[4096];
     host::vfio_user::received_fds fds;
     for (;;) {
-      const auto got =
-          host::vfio_user::receive_some(here_, {reinterpret_cast<std::byte*>(into), sizeof into}, fds);
+      const auto got = host::vfio_user::receive_some(here_, {reinterpret_cast<std::byte*>(into), sizeof into}, fds);
       if (got.error != 0 || got.bytes == 0) break;
       fds.clear();
       heard_.insert(heard_.end(), into, into + got.bytes);
@@ -241,10 +240,8 @@ void talk(server& s, const host::vfio_user_options& options, std::uint16_t calls
     const message* const reply = s.reply(id);
     require(reply != nullptr, "a connection is the server's word");
     if ((reply->flags & 0x20) != 0) continue;
-    constexpr std::pair<std::uint16_t, const char*> goals[] = {{1, "VERSION"},
-                                                               {4, "DEVICE_GET_INFO"},
-                                                               {5, "DEVICE_GET_REGION_INFO"},
-                                                               {6, "DEVICE_GET_REGION_IO_FDS"}};
+    constexpr std::pair<std::uint16_t, const char*> goals[] = {
+        {1, "VERSION"}, {4, "DEVICE_GET_INFO"}, {5, "DEVICE_GET_REGION_INFO"}, {6, "DEVICE_GET_REGION_IO_FDS"}};
     for (const auto& [command, goal] : goals)
       if (reply->command == command) reached(goal);
   }
@@ -307,18 +304,17 @@ seed access(std::uint64_t offset, std::uint32_t region, std::uint32_t count) {
   return seed{}.u64(offset).u32(region).u32(count);
 }
 seed region_info(unsigned fds, std::uint64_t offset = 0x1000, std::uint64_t size = 0x1000) {
-  return reply(5,
-               words({64, 0xf, 0, 32}).u64(0x2000).u64(0).u16(1).u16(1).add(words({0, 1, 0})).u64(offset).u64(size), fds);
+  return reply(5, words({64, 0xf, 0, 32}).u64(0x2000).u64(0).u16(1).u16(1).add(words({0, 1, 0})).u64(offset).u64(size),
+               fds);
 }
 
 /// The replies of a target with all that there is, as far as `last`.
-seed conversation(unsigned fds = 1, std::string_view asleep = "8188") {
+seed conversation(unsigned fds = 1, std::string_view asleep = "8188", const seed& bar0 = {}) {
   seed s;
   s.add(version(std::string(R"({"capabilities":{"max_msg_fds":8,"x":[1,{"a":"b"}],"nkv_wake":{"asleep_offset":)") +
                 std::string(asleep) + "}}}"));
-  s.add(reply(4, words({16, 3, 9, 5}))).add(region_info(fds));
-  if (fds == 1)
-    s.add(reply(6, words({56, 0, 0, 1}).u64(0x1000).u64(0x1000).add(words({0, 0, 0, 0})).u64(0), 3));
+  s.add(reply(4, words({16, 3, 9, 5}))).add(bar0.size() != 0 ? bar0 : region_info(fds));
+  if (fds == 1) s.add(reply(6, words({56, 0, 0, 1}).u64(0x1000).u64(0x1000).add(words({0, 0, 0, 0})).u64(0), 3));
   s.add(reply(9, access(4, 7, 2).u16(0))).add(reply(10, access(4, 7, 2)));
   return s;
 }
@@ -343,12 +339,14 @@ void nkv_test::write_seeds(seed_folder& folder) {
   folder.add(seed{}.u8(5).u16(0).add(conversation(2)).add(calls()));
   folder.add(seed{}.u8(2).u16(0).add(conversation(2)).add(calls()));
   folder.add(seed{begin}.add(conversation(1, "4096")));
+  folder.add(seed{begin}.add(conversation(1, "8188", region_info(1, 0, 0x1002))));
   folder.add(seed{begin}.add(version("{}")).add(reply(4, words({16, 1, 9, 5}))));
   folder.add(seed{begin}.add(version("{}")).add(reply(4, words({16, 2, 1, 5}))).add(region_info(1, 0, 0x2000)));
   folder.add(seed{begin}.add(reply(1, seed{}.u16(1).u16(0))));
   folder.add(seed{begin}.add(reply(1, seed{}, 0, 0x21, 16)));
   // A server's own command first; another id; too short.
-  folder.add(seed{begin}.add(reply(11, access(0, 0, 8), 0, 0)).add(reply(12, access(0, 0, 8), 0, 0x10)).add(version("")));
+  folder.add(
+      seed{begin}.add(reply(11, access(0, 0, 8), 0, 0)).add(reply(12, access(0, 0, 8), 0, 0x10)).add(version("")));
   folder.add(seed{begin}.u8(5).u8(0).u16(7).u8(1).u8(1).u8(0).u16(0));
   folder.add(seed{begin}.u8(6).u8(0).u16(16).u16(1).u16(1).u32(15).u32(1).u32(0));
   folder.add(seed{begin}.add(version("{}")).add(reply(4, words({16, 2, 9, 5}))).add(reply(5, words({32, 3}))));

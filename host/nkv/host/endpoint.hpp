@@ -60,7 +60,8 @@ struct endpoint {
     switch (kind) {
       case transport_kind::inproc: return "inproc:" + name;
       case transport_kind::vfio_user:
-        if (subsystem_nqn != default_subsystem_nqn) return "trtype:VFIOUSER traddr:" + path + " subnqn:" + subsystem_nqn;
+        if (subsystem_nqn != default_subsystem_nqn)
+          return "trtype:VFIOUSER traddr:" + path + " subnqn:" + subsystem_nqn;
         return "vfio-user:" + path;
       case transport_kind::device: return "dev:" + path;
       default: break;

@@ -385,6 +385,8 @@ void nkv_test::write_seeds(seed_folder& folder) {
   seed many = begin({1});
   many.u8(0x80 | 4).u32(1).u8(1).u8(0x80 | 4).u32(1025).u8(1).u8(0x80 | 1).add(patched(72, key_format, 0x80));
   folder.add(many);
+  // Descriptors to the last bytes of the page.
+  folder.add(begin({2}).u8(1 << 3 | 3).u8(29).u16(4092).u8(2).u8(4).u8(1));
   // An encoding is found, or none.
   const seed list_page = seed{}.u32(2).u16(3).text("abc").u8(0).u8(0).u8(0).u16(2).text("de");
   for (const unsigned miss : {0x87u, 0x02u, 0x55u}) {

@@ -87,6 +87,10 @@ void nkv_test::write_seeds(seed_folder& folder) {
              R"({"nsid":2,"key_encoding":"payload_head","reads_head":true}]}],)"
              R"("listeners":[{"endpoint":"vfio-user:/a","subnqn":"nqn.a","socket_mode":"0600","max_clients":3,)"
              R"("map_doorbells":true,"accept_unsealed":false,"accept_dma_buf":true}]})");
+  folder.add(R"({"subsystems":[{"namespaces":[{"nsid":1},{"nsid":2}]}]})");
+  folder.add(R"({"subsystems":[{"subnqn":"a"},{"subnqn":"b"}]})");
+  folder.add(R"({"subsystems":[{"max_controllers":1,"max_queue_entries":2,"max_transfer_bytes":8192}]})");
+  folder.add(R"({"listeners":[{"endpoint":"vfio-user:a"},{"endpoint":"vfio-user:b"}]})");
   folder.add(R"({"subsystems":[{"subnqn":"a"},{"subnqn":"b"}],"listeners":[{"endpoint":"vfio-user:b","subnqn":"b"}]})");
   folder.add(R"([[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]])");
   folder.add(R"({"a":{"b":18446744073709551615,"c":-1,"d":1e3}})");

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Each fuzzer finds a fault that is planted: a protective line of a header changed, in a copy of the tree.
 
-planted.py [--list] [--one] [--runs N] [FUZZER...]
+planted.py [--list] [--one] [--runs N] [--file PART] [FUZZER...]
 
 Copies the headers, makes one change at a time, builds the fuzzer over the copy and runs it for at most N inputs (below),
 until it finds a fault. Exits 1 where one finds none, or where a line to be changed is not in the tree any more. All of
-them take several minutes; --one makes one change alone, another one each day.
+them take several minutes; --one makes one change alone, another one each day; --file makes those in headers whose path
+holds PART.
 """
 
 import argparse
@@ -67,7 +68,7 @@ PLANTED = [
      "if (type == 0 || length == 0 || at + 4 + length > identify_bytes) break;",
      "if (type == 0 || length == 0) break;"),
     ("identify", f"{CORE}/controller_core.hpp",
-     "if (nsids.size() > max_namespaces) nsids.resize(max_namespaces);", ""),
+     "max_queue_pairs_ = std::min(asked, granted);", "max_queue_pairs_ = granted;"),
     ("identify", f"{CORE}/kv_namespace.hpp",
      "if (info->format.kvkml == 0) return status{client_status::protocol_error};", ""),
 ]
@@ -118,13 +119,14 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--one", action="store_true")
     parser.add_argument("--runs", type=int, default=200000)
+    parser.add_argument("--file", default="")
     parser.add_argument("fuzzers", nargs="*", metavar="FUZZER")
     arguments = parser.parse_args()
-    chosen = [p for p in PLANTED if not arguments.fuzzers or p[0] in arguments.fuzzers]
-    if missing := set(arguments.fuzzers or run.SHORT) - {p[0] for p in chosen}:
+    chosen = [p for p in PLANTED if (not arguments.fuzzers or p[0] in arguments.fuzzers) and arguments.file in p[1]]
+    if missing := set(arguments.fuzzers or run.SHORT) - {p[0] for p in PLANTED}:
         print(f"nothing is planted for {', '.join(sorted(missing))}")
         return 1
-    if arguments.one:
+    if arguments.one and chosen:
         chosen = [chosen[int(time.time() // 86400) % len(chosen)]]
     bad = 0
     for fuzzer, file, line, instead in chosen:

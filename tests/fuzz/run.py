@@ -32,11 +32,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Inputs of a short run.
 SHORT = {
     "command": 30000,
-    "config": 60000,
+    "config": 40000,
     "endpoint": 200000,
-    "identify": 8000,
+    "identify": 6000,
     "list_page": 300000,
-    "vfio_user_target": 30000,
+    "vfio_user_target": 20000,
     "vfio_user_transport": 40000,
 }
 

@@ -63,6 +63,8 @@ PLANTED = [
     ("vfio_user_transport", f"{VFIO_USER}/vfio_user_transport.hpp",
      "if (doorbells_.length_bytes < sizeof(std::uint32_t) ||", "if ("),
     ("vfio_user_transport", f"{VFIO_USER}/vfio_user_transport.hpp",
+     "call.reply().size() != sizeof(reply) + into.size()) {", "false) {"),
+    ("vfio_user_transport", f"{VFIO_USER}/vfio_user_transport.hpp",
      "if (!head.is_reply() || head.message_id != id_ ||", "if (!head.is_reply() ||"),
     ("identify", "include/nkv/spec/identify.hpp",
      "if (type == 0 || length == 0 || at + 4 + length > identify_bytes) break;",

@@ -104,7 +104,13 @@ class server {
         const std::uint16_t command = in.take<std::uint8_t>();
         const std::uint32_t flags = in.take<std::uint8_t>();
         const std::uint32_t error = in.take<std::uint8_t>();
-        const byte_span payload = in.bytes(in.take<std::uint16_t>());
+        std::vector<std::byte> fill;
+        if (how % 8 == 4) {  // longer than any input
+          fill.resize(in.take<std::uint32_t>() % 100'000);
+          std::fill(fill.begin(), fill.end(), static_cast<std::byte>(in.byte()));
+        }
+        const byte_span payload =
+            how % 8 == 4 ? byte_span{fill.data(), fill.size()} : in.bytes(in.take<std::uint16_t>());
         const auto size = static_cast<std::uint32_t>(16 + payload.size());
         bytes.resize(size);
         std::memcpy(bytes.data(), &said, 2);
@@ -347,6 +353,7 @@ void nkv_test::write_seeds(seed_folder& folder) {
   // A server's own command first; another id; too short.
   folder.add(
       seed{begin}.add(reply(11, access(0, 0, 8), 0, 0)).add(reply(12, access(0, 0, 8), 0, 0x10)).add(version("")));
+  folder.add(seed{begin}.u8(4).u8(0).u8(1).u8(1).u8(0).u32(70'000).u8(0));
   folder.add(seed{begin}.u8(5).u8(0).u16(7).u8(1).u8(1).u8(0).u16(0));
   folder.add(seed{begin}.u8(6).u8(0).u16(16).u16(1).u16(1).u32(15).u32(1).u32(0));
   folder.add(seed{begin}.add(version("{}")).add(reply(4, words({16, 2, 9, 5}))).add(reply(5, words({32, 3}))));

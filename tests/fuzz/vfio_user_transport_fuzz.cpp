@@ -204,6 +204,7 @@ void called(server& s, status got, std::string_view goal) {
   if (!got.ok()) return;
   require(reply != nullptr && reply->command == s.command() && (reply->flags & 0x20) == 0,
           "a success is the server's word");
+  require(reply->payload.size() <= 65536 - 16, "a reply is no longer than a message may be");
   reached(goal);
 }
 
@@ -353,7 +354,7 @@ void nkv_test::write_seeds(seed_folder& folder) {
   // A server's own command first; another id; too short.
   folder.add(
       seed{begin}.add(reply(11, access(0, 0, 8), 0, 0)).add(reply(12, access(0, 0, 8), 0, 0x10)).add(version("")));
-  folder.add(seed{begin}.u8(4).u8(0).u8(1).u8(1).u8(0).u32(70'000).u8(0));
+  folder.add(seed{}.u8(0).u16(0x7f).add(conversation()).u8(4).u8(0).u8(13).u8(1).u8(0).u32(70'000).u8(0));
   folder.add(seed{begin}.u8(5).u8(0).u16(7).u8(1).u8(1).u8(0).u16(0));
   folder.add(seed{begin}.u8(6).u8(0).u16(16).u16(1).u16(1).u32(15).u32(1).u32(0));
   folder.add(seed{begin}.add(version("{}")).add(reply(4, words({16, 2, 9, 5}))).add(reply(5, words({32, 3}))));

@@ -4,6 +4,7 @@
 #include <nkv/host/vfio_user/json_number.hpp>
 #include <nkv/target/config.hpp>
 
+#include <algorithm>
 #include <set>
 
 #include "fuzz.hpp"
@@ -94,6 +95,32 @@ void nkv_test::write_seeds(seed_folder& folder) {
   folder.add(R"({"subsystems":[{"subnqn":"a"},{"subnqn":"b"}],"listeners":[{"endpoint":"vfio-user:b","subnqn":"b"}]})");
   folder.add(R"([[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]])");
   folder.add(R"({"a":{"b":18446744073709551615,"c":-1,"d":1e3}})");
+}
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+/// Plain bytes seldom make one value another's double, or a number the least or the most: every fourth time a word of
+/// the text takes the place of another, or a number from the edge does.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most, unsigned seed) {
+  if (seed % 4 != 0) return LLVMFuzzerMutate(data, size, most);
+  const std::string text(data, data + size);
+  std::vector<std::string_view> words;
+  constexpr std::string_view others = "\"{}[],: \t\n";
+  for (std::size_t at = 0; (at = text.find_first_not_of(others, at)) != text.npos;) {
+    const std::size_t end = std::min(text.find_first_of(others, at), text.size());
+    words.push_back(std::string_view(text).substr(at, end - at));
+    at = end;
+  }
+  if (words.empty()) return LLVMFuzzerMutate(data, size, most);
+  constexpr std::string_view edges[] = {"0", "1", "2", "65536", "1024", "1025", "4294967296", "18446744073709551616"};
+  const std::string_view from =
+      seed % 8 == 0 ? words[seed / 8 % words.size()] : edges[seed / 8 % (sizeof edges / sizeof edges[0])];
+  const std::string_view to = words[seed / 4096 % words.size()];
+  std::string changed = text;
+  changed.replace(static_cast<std::size_t>(to.data() - text.data()), to.size(), from);
+  if (changed.size() > most) return LLVMFuzzerMutate(data, size, most);
+  std::memcpy(data, changed.data(), changed.size());
+  return changed.size();
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -120,7 +120,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--one", action="store_true")
-    parser.add_argument("--runs", type=int, default=200000)
+    parser.add_argument("--runs", type=int, default=500000)
     parser.add_argument("--file", default="")
     parser.add_argument("fuzzers", nargs="*", metavar="FUZZER")
     arguments = parser.parse_args()

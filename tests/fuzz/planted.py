@@ -20,7 +20,6 @@ import time
 
 import run
 
-CORE = "host/nkv/host/controller"
 TARGET = "host/nkv/target"
 VFIO_USER = "host/nkv/host/vfio_user"
 
@@ -42,16 +41,6 @@ PLANTED = [
      "static_cast<void>(length_bytes); return offset < r.length_bytes;"),
     ("command", f"{TARGET}/dma_map.hpp", "return ((bits & 1u) == 0 || r.readable) && ((bits & 2u) == 0 || r.writable);",
      "return ((bits & 1u) == 0 || r.readable);"),
-    ("command", f"{TARGET}/controller.hpp",
-     "if (tail >= sq.entries || distance(sq.head, tail, sq.entries) < distance(sq.head, sq.tail, sq.entries)) {",
-     "if (distance(sq.head, tail, sq.entries) < distance(sq.head, sq.tail, sq.entries)) {"),
-    ("command", f"{TARGET}/controller.hpp",
-     "if (qid == 0 || qid > options_.max_io_queue_pairs || exists) return specific(command_status::invalid_qid);",
-     "if (qid == 0 || exists) return specific(command_status::invalid_qid);"),
-    ("command", f"{TARGET}/controller.hpp", "r.dropped = true;", "r.dropped = false;"),
-    ("vfio_user_target", f"{TARGET}/vfio_user/message_parser.hpp",
-     "if (head_.message_bytes < sizeof(head_) || head_.message_bytes > wire::max_message_bytes) {",
-     "if (head_.message_bytes > wire::max_message_bytes) {"),
     ("vfio_user_target", f"{TARGET}/vfio_user/connection.hpp",
      "if (request.offset > msix_table_bytes || request.count > msix_table_bytes - request.offset) return EINVAL;",
      "if (request.offset > msix_table_bytes) return EINVAL;"),
@@ -69,10 +58,6 @@ PLANTED = [
     ("identify", "include/nkv/spec/identify.hpp",
      "if (type == 0 || length == 0 || at + 4 + length > identify_bytes) break;",
      "if (type == 0 || length == 0) break;"),
-    ("identify", f"{CORE}/controller_core.hpp",
-     "max_queue_pairs_ = std::min(asked, granted);", "max_queue_pairs_ = granted;"),
-    ("identify", f"{CORE}/kv_namespace.hpp",
-     "if (info->format.kvkml == 0) return status{client_status::protocol_error};", ""),
 ]
 
 FLAGS = ("-std=c++20 -O1 -g1 -w -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined "

@@ -16,6 +16,7 @@ import check
 HEADERS = "cmake/nkv_headers.cmake"
 UNIT = "tests/unit/CMakeLists.txt"
 COMPILE_FAIL = "tests/compile_fail/CMakeLists.txt"
+FUZZ = "tests/fuzz/CMakeLists.txt"
 TOOLS = "host/tools/CMakeLists.txt"
 
 # Headers without a test file of their own: the reason, or the test file that tests it too (and includes it).
@@ -44,6 +45,7 @@ def wanted(root):
         (HEADERS, "NKV_TARGET_HEADERS"): headers(root, "host/nkv/target"),
         (UNIT, "NKV_UNIT_TESTS"): files(root, "tests/unit", "*_test.cpp", "tests/unit"),
         (COMPILE_FAIL, "NKV_COMPILE_FAIL"): files(root, "tests/compile_fail", "*.cpp", "tests/compile_fail"),
+        (FUZZ, "NKV_FUZZERS"): files(root, "tests/fuzz", "*_fuzz.cpp", "tests/fuzz"),
         (TOOLS, "NKV_PROGRAM_COMMON"): files(root, "host/tools/common", "*.cpp", "host/tools"),
         (TOOLS, "NKV_PROGRAM_NKV"): files(root, "host/tools/nkv", "*.cpp", "host/tools"),
         (TOOLS, "NKV_PROGRAM_NKV_TARGET"): files(root, "host/tools/nkv-target", "*.cpp", "host/tools"),

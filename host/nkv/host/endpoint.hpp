@@ -54,11 +54,15 @@ struct endpoint {
     return e;
   }
 
-  /// The string that parse() makes this from, in its canonical form.
+  /// The string that parse() makes this from, in its canonical form: SPDK's where a vfio_user endpoint names a
+  /// subsystem, which the other has no place for.
   [[nodiscard]] std::string to_string() const {
     switch (kind) {
       case transport_kind::inproc: return "inproc:" + name;
-      case transport_kind::vfio_user: return "vfio-user:" + path;
+      case transport_kind::vfio_user:
+        if (subsystem_nqn != default_subsystem_nqn)
+          return "trtype:VFIOUSER traddr:" + path + " subnqn:" + subsystem_nqn;
+        return "vfio-user:" + path;
       case transport_kind::device: return "dev:" + path;
       default: break;
     }

@@ -147,8 +147,8 @@ TEST_SUITE("host/endpoint") {
   }
 
   TEST_CASE("to_string: parses to the same endpoint") {
-    for (const char* text :
-         {"inproc:x", "vfio-user:/run/nkv", "dev:/dev/ng0n1", "rdma://h:4420", "tcp://[::1]:4421/nqn.x", "tcp://h:1"}) {
+    for (const char* text : {"inproc:x", "vfio-user:/run/nkv", "dev:/dev/ng0n1", "rdma://h:4420",
+                             "tcp://[::1]:4421/nqn.x", "tcp://h:1", "trtype:VFIOUSER traddr:/run/nkv subnqn:nqn.x"}) {
       CAPTURE(text);
       const endpoint e = parsed(text);
       CHECK(e.to_string() == text);

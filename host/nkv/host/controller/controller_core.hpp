@@ -179,6 +179,7 @@ class controller_core {
     if (kv) nsids.insert(nsids.end(), kv->begin(), kv->end());
     std::sort(nsids.begin(), nsids.end());
     nsids.erase(std::unique(nsids.begin(), nsids.end()), nsids.end());
+    if (nsids.size() > max_namespaces) nsids.resize(max_namespaces);
     std::vector<namespace_info> all;
     for (const std::uint32_t nsid : nsids) {
       const nkv::result<namespace_info> info = identify_namespace(nsid, until);

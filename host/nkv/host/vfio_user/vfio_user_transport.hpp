@@ -414,7 +414,9 @@ class vfio_user_transport final : public memory_transport {
   [[nodiscard]] status find_wake(deadline until) {
     const std::uint64_t offset = *asleep_offset_;
     if (offset < reg::doorbells || offset % sizeof(std::uint32_t) != 0) return client_status::protocol_error;
-    if (offset - reg::doorbells > doorbells_.length_bytes - sizeof(std::uint32_t)) return client_status::protocol_error;
+    if (doorbells_.length_bytes < sizeof(std::uint32_t) ||
+        offset - reg::doorbells > doorbells_.length_bytes - sizeof(std::uint32_t))
+      return client_status::protocol_error;
     vfio_user::region_io_fds request;
     request.argsz = reply_room_bytes;
     exchange call(*this, until);

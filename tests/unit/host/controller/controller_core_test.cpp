@@ -188,6 +188,21 @@ TEST_SUITE("host/controller/controller_core") {
     CHECK(all->back().nsid == 3072);
   }
 
+  TEST_CASE("namespaces: two lists that are full together give no more than one") {
+    const auto s = std::make_shared<script>();
+    s->kv_in_cns02 = false;
+    for (std::uint32_t n = 1; n <= 1000; ++n) {
+      s->namespaces[2 * n] = 0;
+      s->add_kv(2 * n + 1);
+    }
+    const auto c = attach(s);
+    REQUIRE(c);
+    const auto all = c->namespaces(soon(20'000));
+    REQUIRE(all);
+    CHECK(all->size() == 1024);
+    CHECK(all->back().nsid == 1025);
+  }
+
   TEST_CASE("poll_event: requests are kept outstanding; what the controller says comes out once") {
     const auto s = std::make_shared<script>();
     s->identity.oaes = 0x100;

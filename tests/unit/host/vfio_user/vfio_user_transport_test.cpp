@@ -251,6 +251,15 @@ TEST_SUITE("host/vfio_user/vfio_user_transport") {
     SUBCASE("an asleep word that is not aligned") {
       server.version_json = R"({"capabilities":{"nkv_wake":{"asleep_offset":8186}}})";
     }
+    SUBCASE("an asleep word outside an area that is shorter than a word") {
+      server.on[5] = [&](const message& request, message& reply) {
+        server.standard(request, reply);
+        reply.payload[56] = 2;  // 1002h bytes from 0: two of the doorbells
+        reply.payload[57] = 0x10;
+        reply.payload[49] = 0;
+        return true;
+      };
+    }
     SUBCASE("a wake descriptor that is no eventfd") {
       server.on[6] = [&](const message& request, message& reply) {
         server.standard(request, reply);

@@ -101,7 +101,7 @@ struct modes {
       max_blocks = 33;
       flat_prp_list = true;
       mdts = 5;
-      value_bytes = 128u << 10;
+      value_bytes = 96u << 10;
       return payload_head = true;
     }
     if (name == "spdk")

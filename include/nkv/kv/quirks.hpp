@@ -67,6 +67,7 @@ struct quirks {
   [[nodiscard]] NKV_HD static constexpr quirks of(key_encoding encoding) noexcept {
     quirks q;
     q.encoding = encoding;
+    q.list_padding = list_padding::as_found;
     // The head's block is as long as the key makes it, so targets of this encoding take any length.
     q.sgl_ignores_granularity = encoding == key_encoding::payload_head;
     return q;

@@ -20,7 +20,9 @@
 #include <nkv/host/memory/registration.hpp>
 #include <nkv/host/result.hpp>
 #include <nkv/kv/key.hpp>
+#include <nkv/kv/list_padding.hpp>
 #include <nkv/kv/namespace_profile.hpp>
+#include <nkv/kv/quirks.hpp>
 #include <nkv/queue/sharing.hpp>
 #include <nkv/queue/ticket.hpp>
 #include <nkv/spec/status_code.hpp>
@@ -68,6 +70,7 @@ class kv_namespace {
     profile.limits.page_bytes = core->page_bytes();
     profile.limits.set_sgls(core->identity().sgls);
     profile.limits.set_mdts(core->identity().mdts, core->capabilities().min_page_bytes());
+    profile.limits.find_prp_list();
     profile.limits.set_format(info->format);
 
     queue_options how = options.queue;
@@ -233,8 +236,17 @@ class kv_namespace {
     // SPDK's vendor id is borrowed by others, its model name is not.
     constexpr std::uint16_t spdk_vendor = 0x4e58;
     const bool spdk = core.identity().vid == spdk_vendor && std::memcmp(core.identity().mn, "SPDK", 4) == 0;
-    profile.quirks =
-        *encoding == key_encoding::payload_head && spdk ? quirks::rados_nkv_forwarder() : quirks::of(*encoding);
+    profile.quirks = quirks::of(*encoding);
+    if (*encoding == key_encoding::payload_head && spdk) {
+      profile.quirks = quirks::rados_nkv_forwarder();
+      // As SPDK has it where nobody changed it: 33 pieces of memory, and a PRP list is one array.
+      profile.limits.max_sgl_descriptors = 33;
+      profile.limits.prp_list_chain = false;
+    } else if (*encoding == key_encoding::inline_cdw && !profile.limits.prp_list && info.counts_formats_from_1) {
+      // No name of its own, but nobody else has both.
+      profile.quirks = quirks::vfio_user_kvssd();
+      profile.quirks.list_padding = list_padding::as_found;
+    }
     // To a target of the KV Command Set alone the options that came with TTL are reserved bits, which it may overlook;
     // vs_cap bit 0 says that it does not. (With payload_head they come from the same source as the encoding.)
     constexpr std::uint8_t ttl_ephemeral_touch = 0x38;

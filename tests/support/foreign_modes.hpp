@@ -37,11 +37,11 @@ struct modes {
   bool slot_order = false;         ///< a List goes by slots, and an absent start key begins anew
   unsigned kv_status_type = 0;     ///< the type under which 85h to 89h come
   std::uint32_t key_bytes = 16;
-  std::uint32_t value_bytes = 8u << 20;
+  std::uint32_t value_bytes = 64u << 10;
   std::uint32_t max_blocks = 0;    ///< SGL blocks of a command, 0: any number
   bool one_format_counted_as_two = false;  ///< NKVF is 1 although there is one format
 
-  /// @param text names, with commas between: plain, no_mmap, prp_only, mdts=N, two_pages, no_length, odd_padding, sct0,
+  /// @param text names, with commas between: plain, long_values (to 8 MiB), no_mmap, prp_only, mdts=N, two_pages, no_length, odd_padding, sct0,
   /// sct1, csi_descriptor_only, slow_registers, ends_when_probed, entries=N, admin_prp_only, never_dnr, one_client,
   /// payload_head, and two whole servers of the field: spdk, model
   /// @return the first name that there is not; empty for none
@@ -70,6 +70,7 @@ struct modes {
   bool take(std::string_view name) {
     std::uint32_t n = 0;
     if (name == "plain" || name == "sct0") return true;
+    if (name == "long_values") return (value_bytes = 8u << 20) != 0;
     if (name == "no_mmap") return no_mmap = true;
     if (name == "unsealed") return unsealed = true;
     if (name == "slow_registers") return slow_registers = true;

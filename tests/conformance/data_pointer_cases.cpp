@@ -161,8 +161,8 @@ struct data_pointer_case : kv_case {
     CHECK(fill_difference(end, rest, buffer::untouched) == rest);
   }
 
-  /// A target that counts the pages of PRPs by CDW10, the value's length, takes as much less of the value as the head is
-  /// long.
+  /// A target that counts the pages of PRPs by CDW10, the value's length, takes as much less of the value as the head
+  /// is long.
   [[nodiscard]] bool prp_heads_count_as_value() {
     const std::vector<std::byte> bytes = payload(9, 100);
     const buffer b = take(bytes.size());

@@ -23,8 +23,8 @@ struct limit_case : kv_case {
 
   /// How the target says that a value is too long, or a transfer.
   [[nodiscard]] bool says_too_long(status s) const {
-    return is_kv_error(s, nkv::generic_status::invalid_value_size) || s == generic(nkv::generic_status::invalid_field) ||
-           s == generic(nkv::generic_status::internal_error);
+    return is_kv_error(s, nkv::generic_status::invalid_value_size) ||
+           s == generic(nkv::generic_status::invalid_field) || s == generic(nkv::generic_status::internal_error);
   }
 };
 

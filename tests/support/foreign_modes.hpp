@@ -12,38 +12,38 @@ namespace nkv_test::foreign {
 /// specifications say; modes::parse() knows the names.
 struct modes {
   // The socket
-  bool no_mmap = false;            ///< BAR0 cannot be mapped: doorbells come as (posted) REGION_WRITE
-  bool unsealed = false;           ///< the doorbells' memory file is not sealed against shrinking
-  bool slow_registers = false;     ///< each message takes a millisecond
-  bool ends_when_probed = false;   ///< who connects and leaves without VERSION ends the server
-  bool one_client = false;         ///< a second connection waits; else it is closed at once
+  bool no_mmap = false;           ///< BAR0 cannot be mapped: doorbells come as (posted) REGION_WRITE
+  bool unsealed = false;          ///< the doorbells' memory file is not sealed against shrinking
+  bool slow_registers = false;    ///< each message takes a millisecond
+  bool ends_when_probed = false;  ///< who connects and leaves without VERSION ends the server
+  bool one_client = false;        ///< a second connection waits; else it is closed at once
   // The controller
-  std::uint32_t entries = 1024;    ///< of a queue at most
-  std::uint8_t mdts = 0;           ///< Identify's MDTS: 2^n pages; 0 is no limit
-  std::uint32_t sgls = 1;          ///< Identify's SGLS: 0 none, 1 any, 2 dwords
-  bool two_pages = false;          ///< PRP2 is a page, never a list
-  bool flat_prp_list = false;      ///< a PRP list is one array, whatever pages it crosses
-  bool admin_prp_only = false;     ///< an SGL in an admin command is an error
-  bool never_dnr = false;          ///< Do Not Retry is set in no completion
+  std::uint32_t entries = 1024;       ///< of a queue at most
+  std::uint8_t mdts = 0;              ///< Identify's MDTS: 2^n pages; 0 is no limit
+  std::uint32_t sgls = 1;             ///< Identify's SGLS: 0 none, 1 any, 2 dwords
+  bool two_pages = false;             ///< PRP2 is a page, never a list
+  bool flat_prp_list = false;         ///< a PRP list is one array, whatever pages it crosses
+  bool admin_prp_only = false;        ///< an SGL in an admin command is an error
+  bool never_dnr = false;             ///< Do Not Retry is set in no completion
   bool io_command_sets_only = false;  ///< CAP.CSS has bit 6 alone: CC.CSS must be 6
   bool csi_descriptor_only = false;   ///< CNS 1Ch and 07h do not tell of KV
   bool spdk_names = false;            ///< vendor, model and serial number as SPDK's
   bool has_features = true;           ///< feature 20h can be set
   bool basic_admin = false;           ///< Abort, Keep Alive: invalid opcode; Get Log Page writes nothing
   // The keys and values
-  bool payload_head = false;       ///< keys in the payload, as RADOS-NKV's forwarder has them; else in command dwords
-  bool no_length = false;          ///< DW0 of a Retrieve is 0
-  bool odd_padding = false;        ///< (2 + KL) % 4 bytes behind each entry of a List
-  bool slot_order = false;         ///< a List goes by slots, and an absent start key begins anew
-  unsigned kv_status_type = 0;     ///< the type under which 85h to 89h come
+  bool payload_head = false;    ///< keys in the payload, as RADOS-NKV's forwarder has them; else in command dwords
+  bool no_length = false;       ///< DW0 of a Retrieve is 0
+  bool odd_padding = false;     ///< (2 + KL) % 4 bytes behind each entry of a List
+  bool slot_order = false;      ///< a List goes by slots, and an absent start key begins anew
+  unsigned kv_status_type = 0;  ///< the type under which 85h to 89h come
   std::uint32_t key_bytes = 16;
   std::uint32_t value_bytes = 64u << 10;
-  std::uint32_t max_blocks = 0;    ///< SGL blocks of a command, 0: any number
+  std::uint32_t max_blocks = 0;            ///< SGL blocks of a command, 0: any number
   bool one_format_counted_as_two = false;  ///< NKVF is 1 although there is one format
 
-  /// @param text names, with commas between: plain, long_values (to 8 MiB), no_mmap, prp_only, mdts=N, two_pages, no_length, odd_padding, sct0,
-  /// sct1, csi_descriptor_only, slow_registers, ends_when_probed, entries=N, admin_prp_only, never_dnr, one_client,
-  /// payload_head, and two whole servers of the field: spdk, model
+  /// @param text names, with commas between: plain, long_values (to 8 MiB), no_mmap, prp_only, mdts=N, two_pages,
+  /// no_length, odd_padding, sct0, sct1, csi_descriptor_only, slow_registers, ends_when_probed, entries=N,
+  /// admin_prp_only, never_dnr, one_client, payload_head, and two whole servers of the field: spdk, model
   /// @return the first name that there is not; empty for none
   std::string parse(std::string_view text) {
     while (!text.empty()) {

@@ -78,8 +78,7 @@ class server {
       const bool accepts = client_ < 0 || !how_.one_client;
       pollfd fds[3] = {{stop, POLLIN, 0}, {accepts ? listener_ : -1, POLLIN, 0}, {client_, POLLIN, 0}};
       if (::ppoll(fds, 3, looks ? &pause : nullptr, nullptr) < 0 && errno != EINTR) return end::failed;
-      if (fds[0].revents != 0) return end::stopped;
-      if (fds[1].revents != 0) take_client();
+      // What came first is answered first: a client that left before the next one, both before the end.
       if (fds[2].revents != 0) {
         idle = 0;
         if (!serve_message()) {
@@ -87,6 +86,10 @@ class server {
           drop_client();
           if (probed && how_.ends_when_probed) return end::probed;
         }
+      } else if (fds[1].revents != 0) {
+        take_client();
+      } else if (fds[0].revents != 0) {
+        return end::stopped;
       }
     }
   }
@@ -315,8 +318,7 @@ class server {
         while (controller_->work()) {
         }
       } else {
-        controller_->write_register(a.at, a.count,
-                                   a.count == 8 ? get<std::uint64_t>(from) : get<std::uint32_t>(from));
+        controller_->write_register(a.at, a.count, a.count == 8 ? get<std::uint64_t>(from) : get<std::uint32_t>(from));
       }
     } else if (a.region == 7) {
       if (a.at > sizeof config_ || a.count > sizeof config_ - a.at) return reply(EINVAL, {});

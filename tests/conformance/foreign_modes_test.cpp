@@ -288,8 +288,17 @@ TEST_SUITE("conformance/foreign modes") {
     CHECK(o.status == status());
     CHECK_FALSE(o.length_known);
     CHECK(std::memcmp(room, "value", 5) == 0);
-    // Believed, the value would be empty.
-    CHECK(open(c).retrieve(name("k"), {room, 5}, soon()).length_bytes == 0);
+    // Not told, it believes DW0 where it cannot look at the value: the value would be empty.
+    const auto unaware = open(c);
+    CHECK(unaware.ref().retrieve(name("k"), unaware.queue().spare_value(16), soon()).length_bytes == 0);
+    // Where it can, it does not.
+    std::byte plain[8] = {};
+    const nkv::outcome seen = unaware.retrieve(name("k"), {plain, sizeof plain}, soon());
+    CHECK(seen.status == status());
+    CHECK_FALSE(seen.length_known);
+    CHECK(std::memcmp(plain, "value\0\0\0", 8) == 0);
+    REQUIRE(ns.store(name("empty"), text(""), soon()).ok());
+    CHECK(unaware.retrieve(name("empty"), {plain, sizeof plain}, soon()).length_known);
   }
 
   TEST_CASE("odd_padding: found from the page, where the specification's way fails") {

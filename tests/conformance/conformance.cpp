@@ -35,12 +35,13 @@ constexpr const char* usage =
     "  --unsealed            take doorbells in memory that is not sealed\n"
     "  --serve HOW           serve a target and use it, --endpoint is left out: inproc or vfio-user, an embedded one;\n"
     "                        foreign, a server that is not the library's\n"
-    "  --shape NAME          of the embedded target: plain, narrow; of the foreign server: its modes\n";
+    "  --shape NAME          of the embedded target: plain, narrow\n"
+    "  --mode NAME[,NAME...] of the foreign server, see support/foreign_modes.hpp\n";
 
 struct arguments {
   std::string endpoint;
   std::string serve;
-  std::string shape = "plain";
+  std::string shape = "plain";  ///< or the modes of a foreign server
   std::string expect_skips;
   std::uint32_t nsid = 1;
   std::uint32_t read_only_nsid = 0;
@@ -85,7 +86,7 @@ arguments parse(int argc, char** argv, std::vector<char*>& rest) {
       a.no_length = true;
     } else if (name == "--unsealed") {
       a.unsealed = true;
-    } else if (name == "--shape") {
+    } else if (name == "--shape" || name == "--mode") {
       a.shape = take();
     } else if (name == "--encoding") {
       const std::string text = take();

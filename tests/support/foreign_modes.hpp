@@ -41,8 +41,8 @@ struct modes {
   std::uint32_t max_blocks = 0;            ///< SGL blocks of a command, 0: any number
   bool one_format_counted_as_two = false;  ///< NKVF is 1 although there is one format
 
-  /// @param text names, with commas between: plain, long_values (to 8 MiB), no_mmap, prp_only, mdts=N, two_pages,
-  /// no_length, odd_padding, sct0, sct1, csi_descriptor_only, slow_registers, ends_when_probed, entries=N,
+  /// @param text names, with commas between: plain, long_values (to 8 MiB), no_mmap, unsealed, prp_only, mdts=N,
+  /// two_pages, no_length, odd_padding, sct0, sct1, csi_descriptor_only, slow_registers, ends_when_probed, entries=N,
   /// admin_prp_only, never_dnr, one_client, payload_head, and two whole servers of the field: spdk, model
   /// @return the first name that there is not; empty for none
   std::string parse(std::string_view text) {

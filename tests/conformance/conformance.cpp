@@ -30,16 +30,24 @@ constexpr const char* usage =
     "  --read-only-nsid N    a read-only namespace of the same controller\n"
     "  --encoding NAME       inline_cdw or payload_head; else found by a probe\n"
     "  --expect-skips FILE   what this target is expected to skip, one a line; else nothing is\n"
-    "  --serve inproc|vfio-user  serve an embedded target and use it; --endpoint is left out\n"
-    "  --shape NAME          of the embedded target: plain, narrow\n";
+    "  --entries N           of the queue pair to ask for; else 64\n"
+    "  --no-length           the target is known to give no length with a Retrieve\n"
+    "  --unsealed            take doorbells in memory that is not sealed\n"
+    "  --serve HOW           serve a target and use it, --endpoint is left out: inproc or vfio-user, an embedded one;\n"
+    "                        foreign, a server that is not the library's\n"
+    "  --shape NAME          of the embedded target: plain, narrow\n"
+    "  --mode NAME[,NAME...] of the foreign server, see support/foreign_modes.hpp\n";
 
 struct arguments {
   std::string endpoint;
   std::string serve;
-  std::string shape = "plain";
+  std::string shape = "plain";  ///< or the modes of a foreign server
   std::string expect_skips;
   std::uint32_t nsid = 1;
   std::uint32_t read_only_nsid = 0;
+  std::uint32_t entries = 64;
+  bool no_length = false;
+  bool unsealed = false;
   std::optional<nkv::key_encoding> encoding;
   bool filtered = false;  ///< some cases were left out by hand: no list of skips fits
   std::string error;
@@ -70,8 +78,15 @@ arguments parse(int argc, char** argv, std::vector<char*>& rest) {
       a.expect_skips = take();
     } else if (name == "--serve") {
       a.serve = take();
-      if (a.serve != "inproc" && a.serve != "vfio-user") a.error = "--serve inproc or --serve vfio-user";
-    } else if (name == "--shape") {
+      if (a.serve != "inproc" && a.serve != "vfio-user" && a.serve != "foreign")
+        a.error = "--serve inproc, --serve vfio-user or --serve foreign";
+    } else if (name == "--entries") {
+      number(a.entries);
+    } else if (name == "--no-length") {
+      a.no_length = true;
+    } else if (name == "--unsealed") {
+      a.unsealed = true;
+    } else if (name == "--shape" || name == "--mode") {
       a.shape = take();
     } else if (name == "--encoding") {
       const std::string text = take();
@@ -100,7 +115,9 @@ class open_target final : public nkv_test::fixture {
     const host::deadline until = nkv_test::soon();
     const auto where = host::endpoint::parse(endpoint);
     if (!where) return "no endpoint: " + endpoint;
-    auto transport = host::open_transport(*where, {}, until);
+    host::connect_options connecting;
+    connecting.vfio_user.allow_unsealed = a.unsealed;
+    auto transport = host::open_transport(*where, connecting, until);
     if (!transport) return "connecting to " + endpoint + ": " + text(transport.error());
     auto core = host::controller_core::create(*std::move(transport), {}, until);
     if (!core) return "bringing the controller up: " + text(core.error());
@@ -108,6 +125,13 @@ class open_target final : public nkv_test::fixture {
 
     host::namespace_options how;
     how.encoding = a.encoding;
+    if (a.no_length) {
+      // What no server tells of itself.
+      nkv::quirks known = nkv::quirks::of(a.encoding.value_or(nkv::key_encoding::inline_cdw));
+      known.reports_true_length = false;
+      known.dropped_store_options = 0x38;
+      how.quirks = known;
+    }
     std::string error = profile_of(a.nsid, how, profile_);
     if (!error.empty()) return error;
     if (a.read_only_nsid != 0) {
@@ -121,7 +145,7 @@ class open_target final : public nkv_test::fixture {
     nkv::limits by_prp = profile_.limits;
     by_prp.sgl = false;
     host::queue_options queue_how;
-    queue_how.entries = 64;
+    queue_how.entries = a.entries;
     auto q = queue::create(core_, queue_how, by_prp, until);
     if (!q) return "creating a queue pair: " + text(q.error());
     queue_ = std::make_unique<queue>(*std::move(q));
@@ -263,11 +287,11 @@ int main(int argc, char** argv) {
     return 2;
   }
   doctest::Context context(static_cast<int>(rest.size()), rest.data());
-  nkv_test::embedded_target embedded;
+  nkv_test::served_target served;
   if (!a.serve.empty()) {
-    const std::string error = embedded.start(a.serve, a.shape, a.endpoint);
+    const std::string error = served.start(a.serve, a.shape, a.endpoint);
     if (!error.empty()) {
-      std::fprintf(stderr, "serving an embedded target: %s\n", error.c_str());
+      std::fprintf(stderr, "serving a target: %s\n", error.c_str());
       return 1;
     }
   }

@@ -12,16 +12,18 @@
 
 namespace nkv_test {
 
-/// An embedded target for a run of the suite without one of its own.
-class embedded_target {
+/// A target for a run of the suite without one of its own.
+class served_target {
  public:
-  /// @param how inproc: in this process; vfio-user: in another
+  /// @param how   inproc: the embedded one in this process; vfio-user: in another; foreign: the server that is not ours
+  /// @param shape of the embedded target, or the foreign server's modes
   /// @param[out] endpoint where it is
   /// @return what went wrong; empty for nothing
   std::string start(const std::string& how, const std::string& shape, std::string& endpoint) {
-    if (how == "vfio-user") {
+    if (how != "inproc") {
       endpoint = "vfio-user:" + folder_.path();
-      return process_.start(NKV_TEST_TARGET, shape, folder_.path());
+      if (how == "foreign") return process_.start(NKV_FOREIGN_SERVER, {folder_.path(), "--mode", shape});
+      return process_.start(NKV_TEST_TARGET, {folder_.path(), shape});
     }
     const target_shape made = target_shape::named(shape);
     if (made.subsystem == nullptr) return "no shape " + shape;

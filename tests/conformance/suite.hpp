@@ -82,6 +82,10 @@ inline std::string hex_of(key_view key) {
 }
 
 inline status generic(std::uint8_t sc) { return {nkv::status_code_type::generic, sc}; }
+/// 85h to 89h come under either type, see status::is_key_exists().
+inline bool is_kv_error(status s, std::uint8_t sc) {
+  return s == status(nkv::status_code_type::generic, sc) || s == status(nkv::status_code_type::command_specific, sc);
+}
 inline status specific(std::uint8_t sc) { return {nkv::status_code_type::command_specific, sc}; }
 
 /// What a queue has done, to be compared with what it has done later.
@@ -127,10 +131,17 @@ class kv_case {
 
   /// The longest value, at most `wanted`, that one command carries with `key` and the suite's memory holds.
   [[nodiscard]] std::uint64_t longest_value(key_view key, std::uint64_t wanted) const {
+    wanted = longest_buffer(key, wanted);
+    return limits.max_value_bytes < wanted ? limits.max_value_bytes : wanted;
+  }
+  /// The longest buffer, at most `wanted`, that one command carries with `key`, wherever it lies.
+  [[nodiscard]] std::uint64_t longest_buffer(key_view key, std::uint64_t wanted) const {
     const std::uint64_t head = profile.head_bytes(key);
     if (limits.max_transfer_bytes != 0 && limits.max_transfer_bytes - head < wanted)
       wanted = limits.max_transfer_bytes - head;
-    return limits.max_value_bytes < wanted ? limits.max_value_bytes : wanted;
+    // Of two pages, the first may give no more than its last byte.
+    const bool two_pages = !limits.sgl && !limits.prp_list;
+    return two_pages && limits.page_bytes + 1 < wanted ? limits.page_bytes + 1 : wanted;
   }
   [[nodiscard]] bool takes_value(key_view key, std::uint64_t length) const {
     return longest_value(key, length) == length;

@@ -30,18 +30,28 @@ TEST_SUITE("conformance/value") {
   }
 
   TEST_CASE_FIXTURE(value_case, "store: an empty value over a value and back -> the last one counts") {
-    REQUIRE(store(key, 1, 5000).status == status());
+    const std::size_t size = longest_value(bytes_of(key), 5000);
+    REQUIRE(store(key, 1, size).status == status());
     REQUIRE(store(key, 2, 0).status == status());
     expect_value(key, 2, 0);
-    REQUIRE(store(key, 3, 5000).status == status());
-    expect_value(key, 3, 5000);
+    REQUIRE(store(key, 3, size).status == status());
+    expect_value(key, 3, size);
   }
 
   TEST_CASE_FIXTURE(value_case, "retrieve: a longer buffer -> the value, its length, and nothing behind it") {
+    std::size_t left_out = 0;
     for (const std::size_t size : {1u, 2u, 3u, 4u, 63u, 100u, 4095u, 4096u, 4097u}) {
       CAPTURE(size);
+      if (!takes_value(bytes_of(key), size)) {
+        ++left_out;
+        continue;
+      }
       REQUIRE(store(key, size, size).status == status());
       for (const std::size_t more : {1u, 3u, 4u, 4096u}) {
+        if (longest_buffer(bytes_of(key), size + more) != size + more) {
+          ++left_out;
+          continue;
+        }
         const buffer b = take(size + more);
         const outcome o = ns.retrieve(bytes_of(key), b.ref(), soon());
         CHECK(o.status == status());
@@ -50,10 +60,16 @@ TEST_SUITE("conformance/value") {
         CHECK(b.untouched_from(size));
       }
     }
+    if (left_out != 0) skip("longer than a value or a command of this target may be", "some lengths");
   }
 
   TEST_CASE_FIXTURE(value_case, "retrieve: a shorter buffer -> value_too_large with the true length") {
+    std::size_t left_out = 0;
     for (const std::size_t size : {2u, 5u, 100u, 4096u, 4097u, 8192u}) {
+      if (!takes_value(bytes_of(key), size)) {
+        ++left_out;
+        continue;
+      }
       REQUIRE(store(key, size, size).status == status());
       for (const std::size_t room : {std::size_t{1}, size / 2, size - 1}) {
         CAPTURE(size);
@@ -70,6 +86,7 @@ TEST_SUITE("conformance/value") {
         CHECK(beginning_or_nothing);
       }
     }
+    if (left_out != 0) skip("longer than a value or a command of this target may be", "some lengths");
   }
 
   TEST_CASE_FIXTURE(value_case, "retrieve: a buffer without room -> value_too_large with the true length") {
@@ -148,10 +165,11 @@ TEST_SUITE("conformance/value") {
   }
 
   TEST_CASE_FIXTURE(value_case, "exist: of a stored value -> there, with its length where the target tells it") {
-    REQUIRE(store(key, 1, 12'345 % limits.max_value_bytes).status == status());
+    const std::size_t size = longest_value(bytes_of(key), 12'345);
+    REQUIRE(store(key, 1, size).status == status());
     const outcome o = ns.exist(bytes_of(key), soon());
     CHECK(o.status == status());
     CHECK(o.length_known == quirks.exist_reports_length);
-    if (o.length_known) CHECK(o.length_bytes == 12'345 % limits.max_value_bytes);
+    if (o.length_known) CHECK(o.length_bytes == size);
   }
 }

@@ -38,7 +38,8 @@ class temporary_folder {
   std::string path_;
 };
 
-/// A target in a process of its own, the program nkv_test_target. It ends with this object, and with this process.
+/// A target in a process of its own, a program that says `ready` when it serves and ends with its standard input. It
+/// ends with this object, and with this process.
 class target_process {
  public:
   target_process() = default;
@@ -47,15 +48,15 @@ class target_process {
   ~target_process() { end(SIGKILL); }
 
   /// Starts the program, and waits until it serves.
-  /// @param shape see target_shape
   /// @return what went wrong; empty for nothing
-  std::string start(const std::string& program, const std::string& shape, const std::string& folder) {
+  std::string start(const std::string& program, const std::vector<std::string>& arguments) {
     int out[2] = {-1, -1};
     int in[2] = {-1, -1};
     if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0)
       return std::string("pipe: ") + std::strerror(errno);
-    char* const argv[] = {const_cast<char*>(program.c_str()), const_cast<char*>(folder.c_str()),
-                          const_cast<char*>(shape.c_str()), nullptr};
+    std::vector<char*> argv = {const_cast<char*>(program.c_str())};
+    for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    argv.push_back(nullptr);
     const pid_t parent = ::getpid();
     pid_ = ::fork();
     if (pid_ == 0) {
@@ -63,7 +64,7 @@ class target_process {
       if (::getppid() != parent) ::_exit(1);
       ::dup2(in[0], 0);
       ::dup2(out[1], 1);
-      ::execv(program.c_str(), argv);
+      ::execv(program.c_str(), argv.data());
       ::_exit(127);
     }
     ::close(in[0]);

@@ -77,7 +77,7 @@ class served {
 
   /// vfio_user: starts the process again after it has ended.
   void start() {
-    const std::string error = process_.start(NKV_TEST_TARGET, shape_, folder_.path());
+    const std::string error = process_.start(NKV_TEST_TARGET, {folder_.path(), shape_});
     REQUIRE_MESSAGE(error.empty(), error);
   }
 

@@ -36,6 +36,9 @@ code 2 target --listen vfio-user:x --namespace nsid=1,colour=red --check
 err 'colour: unknown'
 code 2 target --listen vfio-user:x --mdts 12345 --check
 err '--mdts: expected 0 or a power of two'
+code 2 target --listen vfio-user:x --prp-only --namespace nsid=2,encoding=payload_head --check
+err '--prp-only: false, and keys of nsid 2 come in payload heads'
+code 2 target --config "$work/config.json" --prp-only --check
 code 2 target --listen vfio-user:x --socket-mode rwx --check
 err '--socket-mode: expected permissions'
 code 2 target --listen vfio-user:x --no-such-option
@@ -76,6 +79,19 @@ done <"$work/log"
 grep -q '"event":"stopped"' "$work/log" || fail "the log does not end with stopped"
 code 3 target --listen "vfio-user:$work/no/such/folder"
 err "cannot listen"
+
+# As narrow as servers come: no SGLs, 8 KiB at a time, doorbells by message.
+start_target narrow --prp-only --no-map-doorbells --mdts 8KiB
+code 0 nkv --json info
+same "(False, 8192, 'messages')" "$(value '(j["sgl"], j["max_transfer_bytes"], j["doorbells"])')"
+head -c 8192 /dev/urandom >"$work/eight"
+code 0 nkv store key "$work/eight"
+code 0 nkv retrieve key
+cmp -s "$work/eight" "$work/out" || fail "8 KiB by two PRPs come back changed"
+head -c 8193 /dev/zero >"$work/nine"
+got=0
+nkv store key "$work/nine" 2>"$work/err" || got=$?
+[[ $got != 0 ]] || fail "more than a transfer was stored"
 
 # Nobody there, or nothing that is a target.
 code 3 nkv -e "vfio-user:$work/nowhere" info

@@ -90,6 +90,7 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
       fields.ok() && n != 0 && (n < 8192 || !std::has_single_bit(n)))
     fields.refuse(fields.path_of("max_transfer_bytes"),
                   fmt::format("expected 0 or a power of two of at least 8 KiB, got {}", n));
+  fields.read("sgl", out.controller.sgl);
   std::set<std::uint32_t> nsids;
   const auto one_namespace = [&](const nlohmann::json& element, const std::string& where) {
     configured_namespace ns = read_namespace(element, where, error);
@@ -99,6 +100,11 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     out.namespaces.push_back(std::move(ns));
   };
   if (!fields.read_array("namespaces", subsystem::max_nsid, one_namespace)) out.namespaces.emplace_back();
+  for (const configured_namespace& ns : out.namespaces) {
+    if (fields.ok() && !out.controller.sgl && ns.options.key_encoding == key_encoding::payload_head)
+      fields.refuse(fields.path_of("sgl"),
+                    fmt::format("false, and keys of nsid {} come in payload heads, which need SGLs", ns.options.nsid));
+  }
   fields.finish();
   return out;
 }

@@ -44,6 +44,7 @@ struct controller_options {
   std::uint32_t max_queue_entries = 1024;                       ///< CAP.MQES as a count, 2 to 65536
   std::uint16_t max_io_queue_pairs = 64;                        ///< 1 to 510
   std::uint64_t max_transfer_bytes = std::uint64_t{256} << 20;  ///< MDTS, rounded down to a power of two pages; 0: none
+  bool sgl = true;                                              ///< I/O commands may use SGLs; else PRPs alone
   std::uint8_t max_page_shift_from_4k = 4;                      ///< CAP.MPSMAX
   std::uint16_t interrupt_vectors = 0;                          ///< 0: any vector is accepted and none raised
   std::uint32_t max_outstanding = 4096;                         ///< commands that may wait for an asynchronous store
@@ -78,6 +79,7 @@ class controller final : public pollable {
       return status{client_status::bad_argument};
     controller_identity identity;
     identity.pci_vendor = options.pci_vendor;
+    identity.sgl = options.sgl;
     if (options.max_transfer_bytes != 0) {
       if (options.max_transfer_bytes < 2 * 4096) return status{client_status::bad_argument};
       while (identity.mdts < 31 && (std::uint64_t{2 * 4096} << identity.mdts) <= options.max_transfer_bytes)
@@ -589,6 +591,7 @@ class controller final : public pollable {
     } else {
       kv_execution_context context;
       context.max_transfer_bytes = max_transfer_bytes_;
+      context.sgl = admin_.identity().sgl;
       if (opc == static_cast<std::uint8_t>(kv_opcode::remove))
         context.delete_reports_absent = admin_.delete_reports_absent(r.command.nsid());
       reader_.open(r.command.dptr());

@@ -21,6 +21,7 @@ struct controller_identity {
   std::uint16_t cntlid = 0;
   std::uint16_t pci_vendor = 0;
   std::uint8_t mdts = 0;
+  bool sgl = true;                 ///< SGLs of any alignment; else none
   std::uint8_t aerl = 3;           ///< 0's based
   std::uint16_t max_commands = 0;  ///< MAXCMD, fabrics; 0: not stated
 };
@@ -63,7 +64,7 @@ inline void controller(identify_controller& page, const subsystem_options& s, co
   page.maxcmd = c.max_commands;
   page.nn = subsystem::max_nsid;
   page.mnan = subsystem::max_nsid;
-  page.sgls = sgls::byte_granular | sgls::longer_than_data;
+  if (c.sgl) page.sgls = sgls::byte_granular | sgls::longer_than_data;
   std::memcpy(page.subnqn, s.subnqn.data(), std::min(s.subnqn.size(), sizeof page.subnqn - 1));
   page.ioccsz = 4;
   page.iorcsz = 1;

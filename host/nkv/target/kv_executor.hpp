@@ -21,6 +21,7 @@ namespace target {
 /// What of a controller the KV commands depend on.
 struct kv_execution_context {
   std::uint64_t max_transfer_bytes = 0;  ///< MDTS, head included; 0: no limit
+  bool sgl = true;                       ///< without, a command with an SGL is refused
   bool delete_reports_absent = false;    ///< EDNEK of the namespace: feature 20h, bit 0
 };
 
@@ -41,7 +42,7 @@ struct kv_execution_context {
 ///     | no memory                            | 0/81h           | 0/06h               |
 ///     | SGL shorter than the command's data  | 0/0Fh           | 0/0Fh               |
 ///     | Store or Delete, namespace read-only | 1/82h           | 1/82h               |
-///     | reserved bit, options that conflict, TTL of 0, more than MDTS | 0/02h | 0/02h |
+///     | reserved bit, options that conflict, TTL of 0, more than MDTS, an unwanted SGL | 0/02h | 0/02h |
 ///     | DW0 of Exist, of List                | 0, 0            | value's length, length of the whole listing |
 struct kv_executor {
   /// Begins the command in `r.command` on `ns`.
@@ -56,7 +57,8 @@ struct kv_executor {
     r.absent_is_error = context.delete_reports_absent;
     const sqe& c = r.command;
     // Not fused, a known data format; CDW11 bits 31:16 are reserved for every KV command.
-    if (c.fuse() != 0 || static_cast<unsigned>(c.data_format()) == 3 || (c.cdw(11) >> 16) != 0)
+    if (c.fuse() != 0 || static_cast<unsigned>(c.data_format()) == 3 || (c.cdw(11) >> 16) != 0 ||
+        (!context.sgl && c.data_format() != psdt::prp))
       return ended(r, generic_status::invalid_field);
     r.op.must_exist = r.op.must_not_exist = r.op.no_compress = r.op.ephemeral = r.op.touch = r.op.raw = false;
     r.op.count_all = false;

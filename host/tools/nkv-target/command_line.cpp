@@ -50,7 +50,7 @@ CONFIGURATION FILE
      "subsystems": [
        {"subnqn": "nqn.2026-11.io.nkv:default", "serial": "...", "model": "...",
         "max_controllers": 1024, "max_queue_entries": 1024, "max_io_queue_pairs": 64,
-        "max_transfer_bytes": "256MiB",
+        "max_transfer_bytes": "256MiB", "sgl": true,
         "namespaces": [
           {"nsid": 1, "name": "x", "nguid": "...", "key_encoding": "inline_cdw", "read_only": false,
            "max_key_bytes": 16, "max_value_bytes": "64MiB", "max_keys": 0,
@@ -87,6 +87,8 @@ struct arguments {
   std::string subnqn;
   std::string socket_mode;
   std::string max_transfer;
+  bool prp_only = false;
+  bool no_map_doorbells = false;
   std::optional<std::uint64_t> max_clients;
   std::optional<std::uint64_t> queue_entries;
   std::optional<std::uint64_t> queue_pairs;
@@ -127,6 +129,7 @@ std::string by_flag(const nkv::target::config_error& error, const arguments& a) 
   static constexpr std::pair<std::string_view, std::string_view> flags[] = {
       {"subsystems[0].subnqn", "--subnqn"},
       {"subsystems[0].max_transfer_bytes", "--mdts"},
+      {"subsystems[0].sgl", "--prp-only"},
       {"subsystems[0].max_queue_entries", "--queue-entries"},
       {"subsystems[0].max_io_queue_pairs", "--queue-pairs"},
       {"poller.spin_us", "--spin-us"},
@@ -152,6 +155,7 @@ std::string apply(const arguments& a, nkv::target::target_options& options) {
     nlohmann::json subsystem = nlohmann::json::object();
     if (!a.subnqn.empty()) subsystem["subnqn"] = a.subnqn;
     if (!a.max_transfer.empty()) subsystem["max_transfer_bytes"] = a.max_transfer;
+    if (a.prp_only) subsystem["sgl"] = false;
     if (a.queue_entries) subsystem["max_queue_entries"] = *a.queue_entries;
     if (a.queue_pairs) subsystem["max_io_queue_pairs"] = *a.queue_pairs;
     nlohmann::json all = {{"subsystems", nlohmann::json::array()}};
@@ -172,6 +176,7 @@ std::string apply(const arguments& a, nkv::target::target_options& options) {
     nlohmann::json listener = {{"endpoint", endpoint}};
     if (!a.socket_mode.empty()) listener["socket_mode"] = a.socket_mode;
     if (a.max_clients) listener["max_clients"] = *a.max_clients;
+    if (a.no_map_doorbells) listener["map_doorbells"] = false;
     options.listeners.push_back(nkv::target::read_listener(listener, "--listen", error));
     if (!error.what.empty()) return by_flag(error, a);
   }
@@ -208,8 +213,12 @@ std::variant<target_command, int> read_command_line(int argc, char** argv) {
       ->type_name("MODE");
   app.add_option("--max-clients", a.max_clients, "Clients of each socket of --listen at a time (default 256)")
       ->type_name("N");
+  app.add_flag("--no-map-doorbells", a.no_map_doorbells,
+               "Let no client of --listen map the doorbells: each ring comes as a message");
   app.add_option("--mdts", a.max_transfer, "The most data of one command, a power of two; 0: no limit (default 256MiB)")
       ->type_name("SIZE")
+      ->excludes(config);
+  app.add_flag("--prp-only", a.prp_only, "Take no SGLs, PRPs alone; for namespaces with inline_cdw keys")
       ->excludes(config);
   app.add_option("--queue-entries", a.queue_entries, "Entries of a queue at most (default 1024)")
       ->type_name("N")

@@ -32,9 +32,7 @@ nlohmann::json describe_namespace(const nkv::host::controller& controller, const
   out["max_key_bytes"] = info.format.kvkml;
   out["max_value_bytes"] = info.format.kvvml;
   if (info.format.mnks != 0) out["max_keys"] = info.format.mnks;
-  nkv::host::namespace_options how;
-  how.encoding = options.encoding;
-  const auto ns = controller.open_namespace(info.nsid, how, options.deadline());
+  const auto ns = controller.open_namespace(info.nsid, options.opening(), options.deadline());
   if (!ns) {
     out["error"] = nkv::host::describe(ns.error());
     return out;

@@ -66,6 +66,20 @@ void add_global_options(CLI::App& app, tools::global_options& o) {
          "Where the namespace carries keys: auto (the default: found out), inline_cdw or payload_head")
       ->check(CLI::IsMember({"auto", "inline_cdw", "payload_head"}))
       ->type_name("ENCODING");
+  app.add_option_function<std::string>(
+         "--quirks",
+         [&o](const std::string& name) {
+           o.quirks.reset();
+           if (name == "standard") o.quirks = nkv::quirks::standard();
+           if (name == "rados-nkv") o.quirks = nkv::quirks::rados_nkv_forwarder();
+           if (name == "qemu") o.quirks = nkv::quirks::qemu_kv();
+           if (name == "kvssd") o.quirks = nkv::quirks::vfio_user_kvssd();
+         },
+         "Which target it is: auto (the default: found out), standard, rados-nkv, qemu or kvssd")
+      ->check(CLI::IsMember({"auto", "standard", "rados-nkv", "qemu", "kvssd"}))
+      ->type_name("TARGET");
+  app.add_flag("--allow-unsealed", o.allow_unsealed,
+               "Take doorbells in memory that the target could take away, as SPDK offers them");
   app.add_option("--timeout", o.timeout_s, "Deadline of each operation and of connecting, in seconds")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 86400.0))

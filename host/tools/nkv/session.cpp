@@ -77,7 +77,9 @@ nkv::host::controller connect(const global_options& options) {
   if (!where)
     throw failure(exit_usage,
                   fmt::format("endpoint \"{}\", character {}: {}", options.endpoint, wrong.offset + 1, wrong.text));
-  auto controller = nkv::host::connect(*where, {}, options.deadline());
+  nkv::host::connect_options how;
+  how.vfio_user.allow_unsealed = options.allow_unsealed;
+  auto controller = nkv::host::connect(*where, how, options.deadline());
   if (!controller)
     throw failure(exit_connection,
                   fmt::format("cannot connect to {}: {}", options.endpoint, nkv::host::describe(controller.error())),
@@ -87,9 +89,7 @@ nkv::host::controller connect(const global_options& options) {
 
 session::session(const global_options& options) : options_(options), controller_(connect(options)) {
   const std::uint32_t nsid = options.nsid != 0 ? options.nsid : only_kv_namespace(controller_, options);
-  nkv::host::namespace_options how;
-  how.encoding = options.encoding;
-  auto opened = controller_.open_namespace(nsid, how, options.deadline());
+  auto opened = controller_.open_namespace(nsid, options.opening(), options.deadline());
   if (!opened) {
     std::string text = fmt::format("cannot open namespace {}: {}", nsid, nkv::host::describe(opened.error()));
     if (is(opened.error(), client_status::encoding_unknown)) text += " (--key-encoding)";

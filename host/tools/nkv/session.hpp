@@ -5,6 +5,7 @@
 
 #include <nkv/host/host.hpp>
 #include <nkv/kv/key_encoding.hpp>
+#include <nkv/kv/quirks.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -21,12 +22,21 @@ struct global_options {
   std::uint32_t nsid = 0;  ///< 0: the only KV namespace
   bool hex_keys = false;
   std::optional<nkv::key_encoding> encoding;
+  std::optional<nkv::quirks> quirks;  ///< not given: found out
+  bool allow_unsealed = false;
   double timeout_s = 30;
   bool json = false;
   bool quiet = false;
 
   [[nodiscard]] nkv::host::deadline deadline() const {
     return nkv::host::deadline::after_ms(static_cast<std::uint64_t>(timeout_s * 1000));
+  }
+  /// How a namespace is opened.
+  [[nodiscard]] nkv::host::namespace_options opening() const {
+    nkv::host::namespace_options how;
+    how.encoding = encoding;
+    how.quirks = quirks;
+    return how;
   }
 };
 

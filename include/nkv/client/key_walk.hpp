@@ -69,6 +69,9 @@ class key_walk {
       seen = *k;
     }
     if (!entries.error()) return fail(entries.error());
+    // Of a listing in one piece whose length nobody tells, only the room that is left says that it is whole.
+    if (!continues_ && !o.length_known && entries.rest_bytes() < list_entry_bytes(padding_, longest_key_bytes_))
+      return fail(client_status::value_too_large);
     if (seen.empty() || !continues_) return walk_step::ended;
     last_ = *key::from(seen);
     continued_ = true;

@@ -46,6 +46,14 @@ struct limits {
     if (mdts != 0 && mdts < 32) max_transfer_bytes = static_cast<std::uint64_t>(min_page_bytes) << mdts;
   }
 
+  /// Whether to rely on PRP lists, from what set_sgls(), set_mdts() and page_bytes say. Where a command has two pages
+  /// at most and there are no SGLs, data that begins at a page never needs a list, and controllers of this kind take
+  /// PRP2 for a page whatever it points to. A third page, of data that begins elsewhere, is then refused before it is
+  /// sent.
+  NKV_HD constexpr void find_prp_list() noexcept {
+    prp_list = sgl || max_transfer_bytes == 0 || max_transfer_bytes > 2 * std::uint64_t{page_bytes};
+  }
+
   /// Takes over the KV format in use. A key length beyond `nkv::max_key_bytes` is cut to it; a value length of 0, which
   /// says nothing, leaves the limit alone.
   NKV_HD constexpr void set_format(const kv_format& format) noexcept {

@@ -15,6 +15,9 @@
 
 namespace nkv::inline NKV_ABI {
 
+[[nodiscard]] NKV_HD constexpr result<list_padding> find_list_padding(
+    byte_span page, std::size_t longest_key_bytes = max_key_bytes) noexcept;
+
 /// Reads the answer to a List, entry by entry: `u32 LE count`, then `{u16 LE length, key, padding}` for each key (KV
 /// Command Set 1.0c, List command).
 ///
@@ -31,6 +34,7 @@ class list_page {
   static constexpr std::size_t header_bytes = 4;
 
   /// @param page the bytes that the target wrote: the buffer, cut to the reported length where the target gives one
+  /// @param padding as_found: the page is read through beforehand, to find it
   /// @param longest_key_bytes entries above it are malformed; never more than max_key_bytes
   NKV_HD constexpr list_page(byte_span page, list_padding padding,
                              std::size_t longest_key_bytes = max_key_bytes) noexcept
@@ -43,6 +47,10 @@ class list_page {
     }
     count_ = load_le<std::uint32_t>(page.data());
     at_ = header_bytes;
+    if (padding == list_padding::as_found) {
+      const result<list_padding> found = find_list_padding(page, longest_);
+      padding_ = found ? *found : list_padding::whole_entry;
+    }
   }
 
   /// How many entries the page announces. Not to be trusted for an allocation.
@@ -77,6 +85,9 @@ class list_page {
     return key;
   }
 
+  /// Bytes of the page behind what was read so far.
+  [[nodiscard]] NKV_HD constexpr std::size_t rest_bytes() const noexcept { return page_.size() - at_; }
+
   /// The bytes between the last key that next() gave and the entry after it.
   [[nodiscard]] NKV_HD constexpr byte_span last_padding() const noexcept { return last_padding_; }
 
@@ -105,13 +116,13 @@ class list_page {
 ///
 /// @param page and longest_key_bytes as for list_page
 /// @return the padding; client truncated for a page without a count; client protocol_error where nothing fits
-[[nodiscard]] NKV_HD constexpr result<list_padding> find_list_padding(
-    byte_span page, std::size_t longest_key_bytes = max_key_bytes) noexcept {
+[[nodiscard]] NKV_HD constexpr result<list_padding> find_list_padding(byte_span page,
+                                                                      std::size_t longest_key_bytes) noexcept {
   if (page.size() < list_page::header_bytes) return status{client_status::truncated};
   // 0: complete and zero padded, 1: complete, 2: cut short but zero padded, 3: cut short, 4: malformed
   unsigned best_rank = 4;
   list_padding best = list_padding::whole_entry;
-  for (unsigned i = 0; i < 3; ++i) {
+  for (unsigned i = 0; i < 3 && best_rank != 0; ++i) {
     const auto padding = static_cast<list_padding>(i);
     bool zero_padded = true;
     list_page reader{page, padding, longest_key_bytes};

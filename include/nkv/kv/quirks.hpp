@@ -20,7 +20,8 @@ struct quirks {
   /// payload_head: Exist and Delete, whose opcodes say "no data", read the head all the same. Without it they know keys
   /// to 16 bytes from the command dwords, and longer ones can be neither deleted nor asked for.
   bool reads_head_without_data_direction = false;
-  /// DW0 of a Retrieve is the value's whole length. Without it a full buffer tells nothing of what was left out.
+  /// DW0 of a Retrieve is the value's whole length. Without it DW0 is not looked at, and a full buffer tells nothing of
+  /// what was left out.
   bool reports_true_length = true;
   /// DW0 of an Exist that finds the key is the value's length.
   bool exist_reports_length = false;
@@ -63,10 +64,11 @@ struct quirks {
     return q;
   }
 
-  /// What is safe to assume of a namespace of which only the encoding is known.
+  /// What is safe to assume of a namespace of which only the encoding is known; how it pads List pages is found.
   [[nodiscard]] NKV_HD static constexpr quirks of(key_encoding encoding) noexcept {
     quirks q;
     q.encoding = encoding;
+    q.list_padding = list_padding::as_found;
     // The head's block is as long as the key makes it, so targets of this encoding take any length.
     q.sgl_ignores_granularity = encoding == key_encoding::payload_head;
     return q;

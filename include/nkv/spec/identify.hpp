@@ -158,6 +158,11 @@ struct identify_kv_namespace {
       if (f.kvkml != 0) return f;
     return {};
   }
+
+  /// Whether NKVF counts the formats from 1, as some targets do: the place behind the last one is empty.
+  [[nodiscard]] NKV_HD constexpr bool counts_formats_from_1() const noexcept {
+    return nkvf != 0 && nkvf < 16 && kvf[nkvf - 1].kvkml != 0 && kvf[nkvf].kvkml == 0;
+  }
 };
 static_assert(sizeof(identify_kv_namespace) == identify_bytes);
 static_assert(offsetof(identify_kv_namespace, nuse) == 16);

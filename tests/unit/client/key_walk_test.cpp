@@ -82,6 +82,24 @@ TEST_SUITE("client/key_walk") {
     CHECK(part.error() == status(client_status::value_too_large));
   }
 
+  TEST_CASE("a listing in one piece whose length nobody tells: a page without room for another key may be cut") {
+    namespace_profile p;
+    p.quirks.list_continues = false;
+    collector got;
+    // Two entries of 4 bytes behind the count: 19 bytes are left, and a key of 16 would have taken 20.
+    key_walk full(p, {});
+    CHECK(take(full, {}, page_of({"a", "b"}, 4 + 8 + 19), got) == walk_step::failed);
+    CHECK(full.error() == status(client_status::value_too_large));
+    key_walk room(p, {});
+    CHECK(take(room, {}, page_of({"a", "b"}, 4 + 8 + 20), got) == walk_step::ended);
+    CHECK(room.error() == status());
+    outcome told;
+    told.length_known = true;
+    told.length_bytes = 12;
+    key_walk known(p, {});
+    CHECK(take(known, told, page_of({"a", "b"}, 4 + 8), got) == walk_step::ended);
+  }
+
   TEST_CASE("a listing known to be longer than its page goes on, where listings continue") {
     namespace_profile p;
     outcome cut;

@@ -43,6 +43,23 @@ TEST_SUITE("kv/limits") {
     CHECK(l.max_transfer_bytes == 0);
   }
 
+  TEST_CASE("find_prp_list: two pages at most and no SGLs -> none is relied on") {
+    const auto found = [](std::uint8_t mdts, std::uint32_t sgls, std::uint32_t page = 4096) {
+      limits l;
+      l.page_bytes = page;
+      l.set_sgls(sgls);
+      l.set_mdts(mdts, page);
+      l.find_prp_list();
+      return l.prp_list;
+    };
+    CHECK_FALSE(found(1, 0));
+    CHECK_FALSE(found(1, 0, 65536));
+    CHECK(found(2, 0));
+    CHECK(found(0, 0));
+    CHECK(found(1, 1));
+    CHECK(found(1, 2));
+  }
+
   TEST_CASE("set_sgls: what controllers in the field say -> taken or not, by bytes or dwords") {
     limits l;
     l.set_sgls(0);

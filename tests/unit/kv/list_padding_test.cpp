@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 
 using nkv::list_entry_bytes;
@@ -27,11 +28,14 @@ TEST_SUITE("kv/list_padding") {
       CHECK(list_entry_bytes(list_padding::whole_entry, r.key_bytes) == r.whole_entry);
       CHECK(list_entry_bytes(list_padding::key_only, r.key_bytes) == r.key_only);
       CHECK(list_entry_bytes(list_padding::remainder, r.key_bytes) == r.remainder);
+      // Of what is not known, room for the longest.
+      CHECK(list_entry_bytes(list_padding::as_found, r.key_bytes) ==
+            std::max({r.whole_entry, r.key_only, r.remainder}));
     }
   }
 
   TEST_CASE("list_entry_bytes: any padding -> at least the entry, at most three bytes more") {
-    for (unsigned padding = 0; padding < 3; ++padding)
+    for (unsigned padding = 0; padding < 4; ++padding)
       for (std::size_t n = 1; n <= 255; ++n) {
         const std::size_t bytes = list_entry_bytes(static_cast<list_padding>(padding), n);
         CHECK(bytes >= 2 + n);

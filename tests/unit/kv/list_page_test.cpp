@@ -45,6 +45,7 @@ std::vector<std::byte> page_of(const std::vector<std::string>& keys, list_paddin
       case list_padding::whole_entry: pad = (4 - (2 + key.size()) % 4) % 4; break;
       case list_padding::key_only: pad = (4 - key.size() % 4) % 4; break;
       case list_padding::remainder: pad = (2 + key.size()) % 4; break;
+      case list_padding::as_found: break;  // not a way to write
     }
     if (!pad_last && &key == &keys.back()) pad = 0;
     for (std::size_t i = 0; i < pad; ++i) out.push_back(static_cast<std::byte>(fill));
@@ -262,6 +263,7 @@ TEST_SUITE("kv/list_page") {
         REQUIRE(found);
         // Whatever is found reads the page as it was written.
         CHECK(read(list_page{bytes, *found}) == odd);
+        CHECK(read(list_page{bytes, list_padding::as_found, 16}) == odd);
       }
     }
   }
@@ -277,6 +279,24 @@ TEST_SUITE("kv/list_page") {
     std::vector<std::byte> stale = page_of({"0123456789abcdef"}, list_padding::whole_entry, 0, false);
     stale.resize(64, std::byte{0xaa});
     CHECK(*find_list_padding(stale) == list_padding::whole_entry);
+  }
+
+  TEST_CASE("as_found: a page that fits in no way -> malformed, as in the specification's way") {
+    std::vector<std::byte> bytes = page_of({"abc", "defgh"}, list_padding::whole_entry);
+    bytes[4] = std::byte{0};
+    CHECK(list_page{bytes, list_padding::as_found}.next().error() == protocol_error);
+    CHECK(list_page{{bytes.data(), 3}, list_padding::as_found}.error() == status{nkv::client_status::truncated});
+    CHECK(list_page{span_of(page_of({}, list_padding::remainder)), list_padding::as_found}.done());
+  }
+
+  TEST_CASE("rest_bytes: what is left behind the entries read") {
+    const std::vector<std::byte> bytes = page_of({"ab", "cd"}, list_padding::whole_entry);
+    list_page page{bytes, list_padding::whole_entry};
+    CHECK(page.rest_bytes() == bytes.size() - 4);
+    REQUIRE(page.next());
+    CHECK(page.rest_bytes() == bytes.size() - 8);
+    REQUIRE(page.next());
+    CHECK(page.rest_bytes() == bytes.size() - 12);
   }
 
   TEST_CASE("find_list_padding: padding that is not zero -> still found") {

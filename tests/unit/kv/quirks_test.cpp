@@ -18,6 +18,7 @@ TEST_SUITE("kv/quirks") {
 
   TEST_CASE("exist_and_delete_carry: 16 bytes and more, head read or not") {
     const quirks inline_keys = quirks::of(key_encoding::inline_cdw);
+    CHECK(inline_keys.list_padding == list_padding::as_found);
     CHECK_FALSE(inline_keys.exist_and_delete_carry(0));
     CHECK(inline_keys.exist_and_delete_carry(1));
     CHECK(inline_keys.exist_and_delete_carry(16));

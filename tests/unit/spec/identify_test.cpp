@@ -145,6 +145,21 @@ TEST_SUITE("spec/identify") {
     CHECK(nkv::oacs_doorbell_buffer == 0x100);
   }
 
+  TEST_CASE("counts_formats_from_1: the last format's place by NKVF is there or empty") {
+    nkv::identify_kv_namespace ns;
+    ns.kvf[0].kvkml = 16;
+    CHECK_FALSE(ns.counts_formats_from_1());
+    ns.nkvf = 1;
+    CHECK(ns.counts_formats_from_1());
+    ns.kvf[1].kvkml = 8;
+    CHECK_FALSE(ns.counts_formats_from_1());
+    for (nkv::kv_format& f : ns.kvf) f.kvkml = 16;
+    ns.nkvf = 15;
+    CHECK_FALSE(ns.counts_formats_from_1());
+    ns.nkvf = 255;
+    CHECK_FALSE(ns.counts_formats_from_1());
+  }
+
   TEST_CASE("active_format: the index in use, else the first that is there, else none") {
     identify_kv_namespace ns;
     CHECK(ns.active_format().kvkml == 0);

@@ -49,14 +49,14 @@ TEST_SUITE("target/config") {
       "poller": {"spin_us": 50, "foreign_poll_us": 300},
       "subsystems": [
         {"subnqn": "nqn.a", "serial": "S1", "model": "M1", "max_controllers": 3, "max_queue_entries": 128,
-         "max_io_queue_pairs": 5, "max_transfer_bytes": "1MiB",
+         "max_io_queue_pairs": 5, "max_transfer_bytes": "1MiB", "sgl": true,
          "namespaces": [
            {"nsid": 7, "name": "seven", "nguid": "000102030405060708090a0b0c0d0e0f", "key_encoding": "payload_head",
             "read_only": true, "max_key_bytes": 200, "max_value_bytes": "64MiB", "max_keys": 1000,
             "optimal_granularity_bytes": 8192, "reads_head": false,
             "store": {"type": "memory", "capacity_bytes": "1GiB", "kept_block_bytes": 4096}},
            {"nsid": 2}]},
-        {"subnqn": "nqn.b", "namespaces": []}],
+        {"subnqn": "nqn.b", "sgl": false, "namespaces": []}],
       "listeners": [
         {"endpoint": "vfio-user:/run/a", "subnqn": "nqn.b", "socket_mode": "0660", "max_clients": 9,
          "map_doorbells": false, "accept_unsealed": true, "accept_dma_buf": true},
@@ -73,6 +73,8 @@ TEST_SUITE("target/config") {
     CHECK(a.controller.max_queue_entries == 128);
     CHECK(a.controller.max_io_queue_pairs == 5);
     CHECK(a.controller.max_transfer_bytes == 1u << 20);
+    CHECK(a.controller.sgl);
+    CHECK_FALSE(o.subsystems[1].controller.sgl);
     REQUIRE(a.namespaces.size() == 2);
     const target::namespace_options& n = a.namespaces[0].options;
     CHECK(n.nsid == 7);
@@ -157,6 +159,9 @@ TEST_SUITE("target/config") {
         {in_namespace(R"("max_value_bytes": "abc")"), ns + "max_value_bytes: expected a size, got \"abc\""},
         {in_namespace(R"("max_value_bytes": "129MiB")"),
          ns + "max_value_bytes: expected a size from 1 to 134217728 bytes, got \"129MiB\""},
+        {in_subsystem(R"("sgl": 0)"), "subsystems[0].sgl: expected true or false, got 0"},
+        {in_subsystem(R"("sgl": false, "namespaces": [{"nsid": 1}, {"nsid": 3, "key_encoding": "payload_head"}])"),
+         "subsystems[0].sgl: false, and keys of nsid 3 come in payload heads, which need SGLs"},
         {in_namespace(R"("max_keys": 4294967296)"),
          ns + "max_keys: expected a number from 0 to 4294967295, got 4294967296"},
         {in_namespace(R"("optimal_granularity_bytes": "x")"),

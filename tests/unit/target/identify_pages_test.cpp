@@ -47,6 +47,9 @@ TEST_SUITE("target/identify_pages") {
     CHECK(text(768, 9) == std::string("nqn.test\0", 9));
     CHECK(load_le<std::uint32_t>(b + 1792) == 4);
     CHECK(load_le<std::uint32_t>(b + 1796) == 1);
+    c.sgl = false;
+    target::identify_page::controller(page, s, c);
+    CHECK(load_le<std::uint32_t>(b + 536) == 0);  // PRPs alone
     s.subnqn = std::string(400, 'q');
     target::identify_page::controller(page, s, c);
     CHECK(text(768, 256) == std::string(255, 'q') + '\0');

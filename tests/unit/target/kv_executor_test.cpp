@@ -250,6 +250,20 @@ TEST_SUITE("target/kv_executor") {
     CHECK(f.store->usage().keys == 1);
   }
 
+  TEST_CASE("any: an SGL where none is taken -> 0/02h and nothing stored; PRPs as ever") {
+    inline_fixture f;
+    f.context.sgl = false;
+    f.set_data("value");
+    for (const unsigned format : {1u, 2u}) {
+      sqe c = f.keyed(store_opc, "k", 5);
+      c.dw[0] |= format << 14;
+      CHECK(f.run(c).status == generic(0x02));
+    }
+    CHECK(f.store->usage().keys == 0);
+    CHECK(f.run(f.keyed(store_opc, "k", 5)).status.ok());
+    CHECK(f.store->usage().keys == 1);
+  }
+
   TEST_CASE("any: other opcodes -> 0/01h, Execute among them") {
     for (const key_encoding e : {key_encoding::inline_cdw, key_encoding::payload_head}) {
       fixture f(e);

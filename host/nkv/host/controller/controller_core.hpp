@@ -162,6 +162,7 @@ class controller_core {
     std::memcpy(static_cast<void*>(&kv), page.get(), sizeof kv);
     info.format = kv.active_format();
     info.used = kv.nuse;
+    info.counts_formats_from_1 = kv.counts_formats_from_1();
     info.vendor_capabilities = kv.vendor[0];
     return info;
   }

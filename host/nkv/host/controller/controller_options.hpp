@@ -40,7 +40,9 @@ struct namespace_options {
   queue_options queue{};
   /// Where the namespace carries keys. Not given: found by a probe without side effects.
   std::optional<key_encoding> encoding;
-  /// How this target differs, encoding included. Not given: what is safe to assume of the encoding.
+  /// How this target differs, encoding included. Not given: what is found of it, by its names, by what Identify says
+  /// and from the List pages themselves; else what is safe to assume of the encoding. One thing no target tells of
+  /// itself, and a namespace_ref cannot see: that it gives no lengths (quirks::reports_true_length).
   std::optional<nkv::quirks> quirks;
   /// Refuse Store and Delete before they are sent.
   bool read_only = false;

@@ -20,7 +20,9 @@
 #include <nkv/host/memory/registration.hpp>
 #include <nkv/host/result.hpp>
 #include <nkv/kv/key.hpp>
+#include <nkv/kv/list_padding.hpp>
 #include <nkv/kv/namespace_profile.hpp>
+#include <nkv/kv/quirks.hpp>
 #include <nkv/queue/sharing.hpp>
 #include <nkv/queue/ticket.hpp>
 #include <nkv/spec/status_code.hpp>
@@ -68,6 +70,7 @@ class kv_namespace {
     profile.limits.page_bytes = core->page_bytes();
     profile.limits.set_sgls(core->identity().sgls);
     profile.limits.set_mdts(core->identity().mdts, core->capabilities().min_page_bytes());
+    profile.limits.find_prp_list();
     profile.limits.set_format(info->format);
 
     queue_options how = options.queue;
@@ -119,7 +122,8 @@ class kv_namespace {
   }
 
   /// Copies the value of `key` to the start of `buffer`.
-  /// @return as namespace_ref::retrieve(). `buffer` is written on success alone, and not after the call
+  /// @return as namespace_ref::retrieve(). `buffer` is written on success alone, and not after the call. From a target
+  ///         that gives no lengths all of it is, with zeros behind the value
   [[nodiscard]] outcome retrieve(key_view key, mutable_byte_span buffer, deadline until = default_deadline()) const {
     const turn mine(*self_, until);
     if (!mine) return failed(mine.why());
@@ -207,6 +211,7 @@ class kv_namespace {
   static constexpr std::uint64_t list_page_bytes = std::uint64_t{64} << 10;
   static constexpr std::uint64_t look_interval_ms = 20;
   static constexpr std::size_t probe_bytes = 512;
+  static constexpr char unlikely_value[] = "\xf5nkv\xa9not stored\x8e";
 
   /// Staging memory of an operation that timed out.
   struct parked {
@@ -235,8 +240,17 @@ class kv_namespace {
     // SPDK's vendor id is borrowed by others, its model name is not.
     constexpr std::uint16_t spdk_vendor = 0x4e58;
     const bool spdk = core.identity().vid == spdk_vendor && std::memcmp(core.identity().mn, "SPDK", 4) == 0;
-    profile.quirks =
-        *encoding == key_encoding::payload_head && spdk ? quirks::rados_nkv_forwarder() : quirks::of(*encoding);
+    profile.quirks = quirks::of(*encoding);
+    if (*encoding == key_encoding::payload_head && spdk) {
+      profile.quirks = quirks::rados_nkv_forwarder();
+      // As SPDK has it where nobody changed it: 33 pieces of memory, and a PRP list is one array.
+      profile.limits.max_sgl_descriptors = 33;
+      profile.limits.prp_list_chain = false;
+    } else if (*encoding == key_encoding::inline_cdw && !profile.limits.prp_list && info.counts_formats_from_1) {
+      // No name of its own, but nobody else has both.
+      profile.quirks = quirks::vfio_user_kvssd();
+      profile.quirks.list_padding = list_padding::as_found;
+    }
     // To a target of the KV Command Set alone the options that came with TTL are reserved bits, which it may overlook;
     // vs_cap bit 0 says that it does not. (With payload_head they come from the same source as the encoding.)
     constexpr std::uint8_t ttl_ephemeral_touch = 0x38;
@@ -308,10 +322,29 @@ class kv_namespace {
     const std::uint64_t asked = std::min({room, longest_transfer(key), self_->most_staged});
     if (const status s = profile().check_key(key); !s.ok()) return failed(s);
     if (const status s = stage(asked, until); !s.ok()) return failed(s);
-    // What such a target leaves unwritten is not to be the rest of another value.
-    if (!profile().quirks.reports_true_length && asked != 0)
-      std::memset(self_->staging.data(), 0, static_cast<std::size_t>(asked));
-    const outcome o = run_staged(operation::retrieve(key, *self_->staging.value(0, asked)), until);
+    const operation op = operation::retrieve(key, *self_->staging.value(0, asked));
+    const auto room_bytes = static_cast<std::size_t>(asked);
+    // What a target that gives no lengths leaves unwritten is not to be the rest of another value.
+    const auto over_zeros = [&] {
+      if (room_bytes != 0) std::memset(self_->staging.data(), 0, room_bytes);
+      return run_staged(op, until);
+    };
+    outcome o;
+    if (!profile().quirks.reports_true_length) {
+      o = over_zeros();
+    } else {
+      const std::size_t marked = std::min(room_bytes, sizeof unlikely_value);
+      if (marked != 0) std::memcpy(self_->staging.data(), unlikely_value, marked);
+      o = run_staged(op, until);
+      // It says that the value is empty, and wrote one: a target that gives no lengths, and that nothing told from one
+      // that does.
+      if (o.ok() && o.length_known && o.length_bytes == 0 && marked != 0 &&
+          std::memcmp(self_->staging.data(), unlikely_value, marked) != 0) {
+        o = over_zeros();
+        o.length_known = false;
+        o.length_bytes = asked;
+      }
+    }
     const std::uint64_t there = !o.ok() ? 0 : o.length_known ? std::min(o.length_bytes, asked) : asked;
     if (there != 0) {
       take(self_->staging.data(), static_cast<std::size_t>(there));

@@ -46,6 +46,39 @@ TEST_SUITE("host/controller/kv_namespace") {
     CHECK(c->open_namespace(2).error() == status(client_status::wrong_command_set));
   }
 
+  TEST_CASE("open_namespace: two pages, no SGLs, formats counted from 1 -> the KV SSD model, and its ways") {
+    const auto s = std::make_shared<script>();
+    s->add_kv(1, 16, 4096);
+    s->identity.mdts = 1;
+    s->identity.sgls = 0;
+    s->kv[1].nkvf = 1;
+    const auto c = attach(s);
+    REQUIRE(c);
+    const auto ns = c->open_namespace(1);
+    REQUIRE(ns);
+    CHECK_FALSE(ns->profile().limits.prp_list);
+    CHECK_FALSE(ns->profile().quirks.reports_true_length);
+    CHECK_FALSE(ns->profile().quirks.list_continues);
+    CHECK(ns->profile().quirks.list_padding == list_padding::as_found);
+    CHECK(ns->profile().quirks.dropped_store_options == 0x38);
+    // Not by the half of it.
+    s->identity.mdts = 2;
+    const auto more = attach(s);
+    REQUIRE(more);
+    const auto other = more->open_namespace(1);
+    REQUIRE(other);
+    CHECK(other->profile().limits.prp_list);
+    CHECK(other->profile().quirks.reports_true_length);
+    s->identity.mdts = 1;
+    s->kv[1].nkvf = 0;
+    const auto counted = attach(s);
+    REQUIRE(counted);
+    const auto standard = counted->open_namespace(1);
+    REQUIRE(standard);
+    CHECK_FALSE(standard->profile().limits.prp_list);
+    CHECK(standard->profile().quirks.reports_true_length);
+  }
+
   TEST_CASE("open_namespace: the profile is what Identify says") {
     const auto s = std::make_shared<script>();
     s->add_kv(1, 16, 123456);

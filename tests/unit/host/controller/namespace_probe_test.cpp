@@ -80,6 +80,8 @@ TEST_SUITE("host/controller/namespace_probe") {
       REQUIRE(forwarder);
       CHECK(!forwarder->profile().quirks.list_continues);
       CHECK(forwarder->profile().quirks.dropped_store_options == 0x38);
+      CHECK(forwarder->profile().limits.max_sgl_descriptors == 33);
+      CHECK_FALSE(forwarder->profile().limits.prp_list_chain);
     }
   }
 

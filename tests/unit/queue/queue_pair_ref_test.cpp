@@ -214,6 +214,21 @@ TEST_SUITE("queue/queue_pair_ref") {
     CHECK(rig.ref.submit(exist_of(3)).has_value());
   }
 
+  TEST_CASE("fenced: what the owner did before is there for who sees the buffer quiesced") {
+    for (std::uint64_t n = 1; n <= 50; ++n) {
+      queue_rig<shared> rig(2);
+      const ticket t = *rig.ref.submit(exist_of(1));
+      std::uint64_t buffer = 0;
+      std::thread owner([&] {
+        buffer = n;
+        rig.ref.set_liveness(queue_liveness::fenced);
+      });
+      while (!rig.ref.quiesced(t)) std::this_thread::yield();
+      CHECK(buffer == n);
+      owner.join();
+    }
+  }
+
   TEST_CASE_TEMPLATE("post without ring, then one ring: one doorbell a batch", Sharing, exclusive, shared) {
     queue_rig<Sharing> rig(64);
     for (int batch = 0; batch < 20; ++batch) {

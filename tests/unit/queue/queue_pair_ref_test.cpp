@@ -203,6 +203,7 @@ TEST_SUITE("queue/queue_pair_ref") {
     rig.ref.set_liveness(queue_liveness::lost);
     CHECK(rig.ref.poll(done).dw0 == 4);  // what had arrived is still told
     CHECK(rig.ref.poll(open).status == status(client_status::disconnected));
+    CHECK(rig.ref.take(open).status == status(client_status::disconnected));
     CHECK(rig.ref.wait(open, test_deadline::after_ns(1000000)).status == status(client_status::disconnected));
     CHECK_FALSE(rig.ref.quiesced(open));
     CHECK(rig.ref.submit(exist_of(3)).error() == status(client_status::disconnected));

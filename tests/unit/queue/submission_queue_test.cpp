@@ -132,7 +132,8 @@ TEST_SUITE("queue/submission_queue") {
     for (std::uint32_t seen = 0; seen < count;) {
       rig.queue.ring(rig.bell);  // this thread alone
       if (rig.tails.empty() || rig.tails.back() == seen) std::this_thread::yield();
-      for (; !rig.tails.empty() && seen < rig.tails.back(); ++seen) right = right && rig.ring[seen].dw[5] == seen * 16 + 5;
+      for (; !rig.tails.empty() && seen < rig.tails.back(); ++seen)
+        right = right && rig.ring[seen].dw[5] == seen * 16 + 5;
     }
     other.join();
     CHECK(right);

@@ -171,10 +171,12 @@ def judge(shop, m):
         return SURVIVED, ""
     if m.hangs and code is None:
         return KILLED, ""
-    said = failures(output)
+    # A signal ends the test without a word.
+    end = "it did not end" if code is None else f"it ended with {code}"
+    said = failures(output) or [end]
     if all(any(wanted in one for one in said) for wanted in m.fails):
         return KILLED, ""
-    return ELSEWHERE, ("it did not end\n" if code is None else f"exit {code}\n") + "\n".join(said or [output])[:1500]
+    return ELSEWHERE, end + "\n" + "\n".join(said)[:1500]
 
 
 def report(root, chosen):

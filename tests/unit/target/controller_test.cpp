@@ -427,6 +427,13 @@ TEST_SUITE("target/controller") {
     }
     SUBCASE("completion queue head beyond the queue") { f.client.ring_word(3, 8); }
     SUBCASE("completion queue head past the tail") { f.client.ring_word(3, 1); }
+    SUBCASE("completion queue head beyond the queue, though no further on than its tail") {
+      for (int i = 0; i < 6; ++i) CHECK(f.client.run(bad, f.client.kv(0x14, "k")).status() == generic(0x87));
+      for (std::uint16_t i = 0; i < 3; ++i) f.client.post(bad, f.client.kv(0x14, "k"), i);
+      f.client.ring(bad);
+      f.poll();
+      f.client.ring_word(3, 8);
+    }
     f.poll();
     const auto e = f.client.wait(f.client.admin, 900);
     REQUIRE(e.has_value());

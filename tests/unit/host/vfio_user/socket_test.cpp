@@ -3,6 +3,7 @@
 #include <support/vfio_user_peer.hpp>
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <array>

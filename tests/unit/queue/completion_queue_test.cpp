@@ -55,6 +55,17 @@ struct late_pieces : native_atomics {
   }
 };
 
+/// Another thread begins to read right after this one looked whether anybody does.
+struct other_reader : native_atomics {
+  static inline std::uint32_t* reaping = nullptr;
+  template <class T, scope S>
+  static T load_relaxed(const T* p, scope_constant<S> s) noexcept {
+    const T value = native_atomics::load_relaxed(p, s);
+    if (static_cast<const void*>(p) == reaping) *reaping = 1;
+    return value;
+  }
+};
+
 }  // namespace
 
 TEST_SUITE("queue/completion_queue") {
@@ -194,6 +205,16 @@ TEST_SUITE("queue/completion_queue") {
     CHECK(inner == 0);
     CHECK(rig.reap() == 1);
     CHECK(rig.got == std::vector<std::uint32_t>{6});
+  }
+
+  TEST_CASE("reap, shared: another that begins between the look and the claim has the ring") {
+    cq_rig<shared> rig(4, 8);
+    rig.write(0, 5);
+    const completion_queue<shared, other_reader> queue(rig.ring.get(), rig.control.get(), rig.shape);
+    other_reader::reaping = &reinterpret_cast<queue_counters*>(rig.control.get())->reaping;
+    const std::uint32_t read = queue.reap(rig.bell, 1, [](const cqe&) {});
+    other_reader::reaping = nullptr;
+    CHECK(read == 0);
   }
 
   TEST_CASE("reap by many threads: every entry once, in order") {

@@ -148,9 +148,37 @@ TEST_SUITE("client/encode") {
     CHECK(validate(operation::store(k, {}), h, 64).ok());
     CHECK(validate(operation::store(k, {0x1000, 9, 0}), profile_of(key_encoding::payload_head), 16) ==
           status(client_status::value_too_large));
+    for (const key_view bad : {key_view{}, key_view::from_text("17 bytes are more")})
+      CHECK(validate(operation::exist(bad), profile_of(key_encoding::inline_cdw), 64) ==
+            status(client_status::bad_argument));
+    const value_ref some{0x1000, 9, 0};
+    for (const store_options& o :
+         {store_options{.must_exist = true, .must_not_exist = true}, store_options{.touch = true}})
+      CHECK(validate(operation::store(k, some, o), profile_of(key_encoding::inline_cdw), 64) ==
+            status(client_status::bad_argument));
+    // With the head behind it this length would come to 1.
+    CHECK(validate(operation::retrieve(k, {0x1000, ~std::uint64_t{0} - 1, 0}), profile_of(key_encoding::payload_head),
+                   64) == status(client_status::value_too_large));
     operation odd;
     odd.opcode = kv_opcode::flush;
     odd.key = k;
     CHECK(validate(odd, profile_of(key_encoding::inline_cdw), 64) == status(client_status::bad_argument));
+  }
+
+  TEST_CASE("validate: an Execute's payload and result lie within its buffer, a List's page holds its head") {
+    const key_view k = key_view::from_text("key");
+    std::byte local[64];
+    const value_ref buffer{0x1000, 64, 0};
+    namespace_profile p = profile_of(key_encoding::payload_head);
+    p.quirks.execute_result_after_head = true;
+    CHECK(validate(operation::execute(1, k, buffer, local, 59, 59), p, 64).ok());
+    CHECK(validate(operation::execute(1, k, buffer, local, 60, 0), p, 64) == status(client_status::bad_argument));
+    CHECK(validate(operation::execute(1, k, buffer, local, 0, 60), p, 64) == status(client_status::bad_argument));
+    CHECK(validate(operation::execute(1, k, buffer, nullptr, 0, 0), p, 64) == status(client_status::bad_argument));
+    CHECK(validate(operation::execute(1, {}, buffer, local, 0, 0), p, 64) == status(client_status::bad_argument));
+    CHECK(validate(operation::list(k, {0x1000, 5, 0}, local), p, 64).ok());
+    CHECK(validate(operation::list(k, {0x1000, 4, 0}, local), p, 64) == status(client_status::bad_argument));
+    CHECK(validate(operation::list(k, {0x1000, 3, 0}, local), profile_of(key_encoding::inline_cdw), 64) ==
+          status(client_status::bad_argument));
   }
 }

@@ -95,6 +95,8 @@ TEST_SUITE("client/namespace_ref") {
             status(client_status::bad_argument));
       CHECK(ns.ref.list({}, ns.memory(big, 3), big.data(), soon()).status == status(client_status::bad_argument));
       CHECK(ns.ref.list({}, ns.memory(big), nullptr, soon()).status == status(client_status::bad_argument));
+      CHECK(ns.ref.submit(operation::store(text_key("k"), ns.memory(big))).error() ==
+            status(client_status::value_too_large));
       CHECK(ns.ref.queue().counters().sq_doorbells == rung);
       CHECK(ns.ref.queue().outstanding() == 0);
       CHECK(ns.ref.store(text_key("k"), ns.memory(big, 1000), soon()).ok());
@@ -299,6 +301,32 @@ TEST_SUITE("client/namespace_ref") {
     std::vector<std::byte> page(64);
     const outcome o = ns.ref.for_each_key({}, ns.memory(page), page.data(), soon(), [](key_view) { return true; });
     CHECK(o.status == status(client_status::protocol_error));
+    std::vector<std::byte> shorter(key_walk::least_page_bytes(ns.ref.profile()) - 1);
+    CHECK(ns.ref.for_each_key({}, ns.memory(shorter), shorter.data(), soon(), [](key_view) { return true; }).status ==
+          status(client_status::bad_argument));
+  }
+
+  TEST_CASE("for_each_key: a target that answers at once and never comes to an end -> timed_out") {
+    // It moves by its looks alone, so that each page is there before a wait for it has looked at the clock.
+    struct counting_clock {
+      static std::uint64_t now_ns() noexcept {
+        static std::atomic<std::uint64_t> looks{0};
+        return ++looks;
+      }
+      static void relax(std::uint32_t) noexcept { std::this_thread::yield(); }
+    };
+    model_namespace<exclusive> ns(key_encoding::inline_cdw);
+    int made = 100;
+    ns.decide = [&](kv_opcode, const std::string&) {
+      ns.values()["key" + std::to_string(++made)] = "";
+      return model_namespace<exclusive>::fate::done;
+    };
+    std::vector<std::byte> page(key_walk::least_page_bytes(ns.ref.profile()));
+    int given = 0;
+    const outcome o = ns.ref.for_each_key({}, ns.memory(page), page.data(), deadline<counting_clock>{20},
+                                          [&](key_view) { return ++given < 500; });
+    CHECK(o.status == status(client_status::timed_out));
+    CHECK(given <= 21);
   }
 
   TEST_CASE("run on a full queue: waits for room, to the deadline") {

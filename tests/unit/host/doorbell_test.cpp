@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -91,6 +93,48 @@ TEST_SUITE("host/doorbell") {
     CHECK(readable(fd));
     CHECK(words[2] == 2);
     CHECK(words[3] == 1);
+    ::close(fd);
+  }
+
+  TEST_CASE("ring: a target that goes to sleep just then sees the doorbell, or is woken") {
+    std::array<std::uint32_t, 1024> words{};
+    std::uint32_t* const asleep = &words[1023];
+    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    REQUIRE(fd >= 0);
+    doorbell_transport t;
+    t.page = {words.data(), 4096, asleep, fd};
+    const host_doorbell d(t, 1, 4);
+    constexpr std::uint32_t most = 1'000'000;
+    std::atomic<std::uint32_t> round{0}, slept{0};
+    std::atomic<bool> saw{false};
+    std::thread target([&] {
+      for (std::uint32_t i = 1; i <= most; ++i) {
+        std::uint32_t now = 0;
+        for (std::uint32_t spins = 0; (now = round.load(std::memory_order_acquire)) < i; ++spins)
+          host::steady_clock::relax(spins);
+        if (now > most) break;
+        __atomic_exchange_n(asleep, 1u, __ATOMIC_SEQ_CST);
+        saw.store(__atomic_load_n(&words[2], __ATOMIC_SEQ_CST) == i, std::memory_order_relaxed);
+        slept.store(i, std::memory_order_release);
+      }
+    });
+    const auto until = host::deadline::after_ms(250);
+    std::uint32_t lost = 0;
+    for (std::uint32_t i = 1; i <= most && lost == 0 && !until.expired(); ++i) {
+      __atomic_store_n(asleep, 0u, __ATOMIC_RELAXED);
+      round.store(i, std::memory_order_release);
+      // As long as it takes the other to see it, more or less.
+      for (std::uint32_t spin = 0; spin < i % 128; ++spin) __asm__ volatile("" ::: "memory");
+      d.ring_sq_tail(i);
+      for (std::uint32_t spins = 0; slept.load(std::memory_order_acquire) != i; ++spins)
+        host::steady_clock::relax(spins);
+      std::uint64_t count = 0;
+      const bool woken = ::read(fd, &count, sizeof count) == sizeof count;
+      if (!woken && !saw.load(std::memory_order_relaxed)) ++lost;
+    }
+    round.store(most + 1, std::memory_order_release);
+    target.join();
+    CHECK(lost == 0);
     ::close(fd);
   }
 

@@ -125,6 +125,9 @@ TEST_SUITE("kv/list_page") {
     CHECK(page.next().error() == bad_argument);
     CHECK(page.done());
     CHECK(page.error().ok());
+    list_page cut{none.span().subspan(0, 3), list_padding::whole_entry};
+    CHECK(cut.done());
+    CHECK(cut.next().error() == truncated);
   }
 
   TEST_CASE("next: counts kept as the page is read") {

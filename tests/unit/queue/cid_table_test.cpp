@@ -97,6 +97,8 @@ TEST_SUITE("queue/cid_table") {
     CHECK_FALSE(rig.table.complete(rig.answer(first)));
     CHECK(rig.table.peek(second).status == status(client_status::would_block));
     CHECK(rig.table.peek(first).status == status(client_status::stale_ticket));
+    CHECK(rig.table.completed(first));
+    CHECK_FALSE(rig.table.completed(second));
   }
 
   TEST_CASE_TEMPLATE("wire_cid: never FFFFh, through all generations", Sharing, exclusive, shared) {
@@ -122,6 +124,9 @@ TEST_SUITE("queue/cid_table") {
     CHECK(reinterpret_cast<queue_counters*>(rig.control.get())->late_completions == 1);
     CHECK(rig.table.free_count() == 1);
     CHECK(rig.table.peek(t).status == status(client_status::stale_ticket));
+    const ticket next = rig.table.begin(rig.table.claim());
+    CHECK_FALSE(rig.table.complete(rig.answer(t)));
+    CHECK(rig.table.peek(next).status == status(client_status::would_block));
   }
 
   TEST_CASE_TEMPLATE("cancel: a completed command is consumed", Sharing, exclusive, shared) {
@@ -141,6 +146,11 @@ TEST_SUITE("queue/cid_table") {
     CHECK(rig.table.peek(t).status == status(client_status::stale_ticket));
     CHECK_FALSE(rig.table.complete(rig.answer(t)));
     CHECK(rig.table.completed(t));
+    const ticket again = rig.table.begin(rig.table.claim());
+    REQUIRE(again.index == t.index);
+    CHECK_FALSE(rig.table.complete(rig.answer(t)));
+    CHECK(rig.table.peek(t).status == status(client_status::stale_ticket));
+    CHECK_FALSE(rig.table.cancel(t));
   }
 
   TEST_CASE_TEMPLATE("any call: a ticket of no table -> stale", Sharing, exclusive, shared) {
@@ -150,6 +160,48 @@ TEST_SUITE("queue/cid_table") {
       CHECK_FALSE(rig.table.consume(t));
       CHECK_FALSE(rig.table.cancel(t));
       CHECK(rig.table.completed(t));
+    }
+  }
+
+  TEST_CASE("complete: the record's last reader is through, although nothing but the table says so") {
+    table_rig<shared> rig(2);
+    constexpr std::uint32_t count = 500;
+    std::atomic<std::uint32_t> sent{0};  // relaxed: the command's number and its CID
+    std::thread reaper([&] {
+      for (std::uint32_t n = 1; n <= count; ++n) {
+        std::uint32_t seen = 0;
+        while ((seen = sent.load(std::memory_order_relaxed)) >> 16 != n) std::this_thread::yield();
+        rig.table.complete(cqe::make(n, 0, 0, static_cast<std::uint16_t>(seen), {}, true));
+      }
+    });
+    bool right = true;
+    for (std::uint32_t n = 1; n <= count; ++n) {
+      const ticket t = rig.table.begin(rig.table.claim());
+      sent.store(n << 16 | rig.table.wire_cid(t), std::memory_order_relaxed);
+      completion c = rig.table.peek(t);
+      while (c.status == status(client_status::would_block)) {
+        std::this_thread::yield();
+        c = rig.table.peek(t);
+      }
+      right = right && c.dw0 == n && rig.table.consume(t);
+    }
+    reaper.join();
+    CHECK(right);
+  }
+
+  TEST_CASE("completed: what came before the late completion is there for who sees it") {
+    table_rig<shared> rig(2);
+    for (std::uint64_t n = 1; n <= 50; ++n) {
+      const ticket t = rig.table.begin(rig.table.claim());
+      CHECK(rig.table.cancel(t));
+      std::uint64_t buffer = 0;
+      std::thread reaper([&] {
+        buffer = n;
+        rig.table.complete(rig.answer(t));
+      });
+      while (!rig.table.completed(t)) std::this_thread::yield();
+      CHECK(buffer == n);
+      reaper.join();
     }
   }
 

@@ -44,6 +44,29 @@ struct cq_rig {
   head_doorbell bell{&heads};
 };
 
+/// A controller that writes an entry in pieces: what is behind the phase when that is read, and the rest right after.
+struct late_pieces : native_atomics {
+  static inline cqe* slot = nullptr;
+  static inline cqe whole{};
+  template <class T, scope S>
+  static T load_acquire(const T* p, scope_constant<S> s) noexcept {
+    const T value = native_atomics::load_acquire(p, s);
+    if (slot != nullptr && p == &slot->dw[3]) *slot = whole;
+    return value;
+  }
+};
+
+/// Another thread begins to read right after this one looked whether anybody does.
+struct other_reader : native_atomics {
+  static inline std::uint32_t* reaping = nullptr;
+  template <class T, scope S>
+  static T load_relaxed(const T* p, scope_constant<S> s) noexcept {
+    const T value = native_atomics::load_relaxed(p, s);
+    if (static_cast<const void*>(p) == reaping) *reaping = 1;
+    return value;
+  }
+};
+
 }  // namespace
 
 TEST_SUITE("queue/completion_queue") {
@@ -138,6 +161,42 @@ TEST_SUITE("queue/completion_queue") {
     CHECK(right);
   }
 
+  TEST_CASE("reap: every dword is read after the phase, that of the phase once more") {
+    const cq_rig<exclusive> rig(4, 4);
+    const completion_queue<exclusive, late_pieces> queue(rig.ring.get(), rig.control.get(), rig.shape);
+    rig.ring[0].dw[3] = 0x10000;
+    late_pieces::slot = &rig.ring[0];
+    late_pieces::whole = cqe::make(77, 3, 9, 5, {}, true);
+    cqe got;
+    CHECK(queue.reap(rig.bell, 1, [&](const cqe& e) { got = e; }) == 1);
+    late_pieces::slot = nullptr;
+    CHECK(got.dw0() == 77);
+    CHECK(got.sqid() == 9);
+    CHECK(got.cid() == 5);
+  }
+
+  TEST_CASE_TEMPLATE("reap: the value that was written before the entry is there with it", Sharing, exclusive, shared) {
+    cq_rig<Sharing> rig(4, 4);
+    constexpr std::uint32_t count = 500;
+    std::uint32_t value = 0;
+    std::atomic<std::uint32_t> read{0};
+    std::thread controller([&] {
+      for (std::uint32_t i = 0; i < count; ++i) {
+        while (read.load() != i) std::this_thread::yield();
+        value = i * 3;
+        rig.write(i, i);
+      }
+    });
+    bool right = true;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      while (rig.reap() == 0) std::this_thread::yield();
+      right = right && value == i * 3;
+      read.store(i + 1);
+    }
+    controller.join();
+    CHECK(right);
+  }
+
   TEST_CASE("reap, shared: one reader at a time; the others are told nothing") {
     cq_rig<shared> rig(4, 8);
     rig.write(0, 5);
@@ -147,6 +206,16 @@ TEST_SUITE("queue/completion_queue") {
     CHECK(inner == 0);
     CHECK(rig.reap() == 1);
     CHECK(rig.got == std::vector<std::uint32_t>{6});
+  }
+
+  TEST_CASE("reap, shared: another that begins between the look and the claim has the ring") {
+    cq_rig<shared> rig(4, 8);
+    rig.write(0, 5);
+    const completion_queue<shared, other_reader> queue(rig.ring.get(), rig.control.get(), rig.shape);
+    other_reader::reaping = &reinterpret_cast<queue_counters*>(rig.control.get())->reaping;
+    const std::uint32_t read = queue.reap(rig.bell, 1, [](const cqe&) {});
+    other_reader::reaping = nullptr;
+    CHECK(read == 0);
   }
 
   TEST_CASE("reap by many threads: every entry once, in order") {

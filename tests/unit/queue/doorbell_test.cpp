@@ -41,6 +41,27 @@ TEST_SUITE("queue/doorbell") {
     CHECK(right);
   }
 
+  TEST_CASE("ring_cq_head: what was read before is not written over by whoever reads the head") {
+    std::uint32_t words[2] = {};
+    const mapped_doorbell<> d{&words[0], &words[1]};
+    std::uint64_t entry = 0;
+    std::thread controller([&] {
+      for (std::uint32_t lap = 1; lap <= 2000; ++lap) {
+        while (__atomic_load_n(&words[1], __ATOMIC_ACQUIRE) != lap - 1) std::this_thread::yield();
+        entry = lap * 3;
+        __atomic_store_n(&words[0], lap, __ATOMIC_RELEASE);
+      }
+    });
+    bool right = true;
+    for (std::uint32_t lap = 1; lap <= 2000; ++lap) {
+      while (__atomic_load_n(&words[0], __ATOMIC_ACQUIRE) != lap) std::this_thread::yield();
+      right = right && entry == lap * 3;
+      d.ring_cq_head(lap);
+    }
+    controller.join();
+    CHECK(right);
+  }
+
   TEST_CASE("the concept asks for both calls, noexcept") {
     struct half {
       void ring_sq_tail(std::uint32_t) const noexcept {}

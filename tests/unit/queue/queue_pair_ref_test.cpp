@@ -204,6 +204,7 @@ TEST_SUITE("queue/queue_pair_ref") {
     rig.ref.set_liveness(queue_liveness::lost);
     CHECK(rig.ref.poll(done).dw0 == 4);  // what had arrived is still told
     CHECK(rig.ref.poll(open).status == status(client_status::disconnected));
+    CHECK(rig.ref.take(open).status == status(client_status::disconnected));
     CHECK(rig.ref.wait(open, test_deadline::after_ns(1000000)).status == status(client_status::disconnected));
     CHECK_FALSE(rig.ref.quiesced(open));
     CHECK(rig.ref.submit(exist_of(3)).error() == status(client_status::disconnected));
@@ -269,6 +270,21 @@ TEST_SUITE("queue/queue_pair_ref") {
     CHECK(rig.ref.take(t[1]).dw0 == 11);
     CHECK(rig.ref.outstanding() == 0);
     CHECK(rig.ref.counters().stray_completions == 0);
+  }
+
+  TEST_CASE("fenced: what the owner did before is there for who sees the buffer quiesced") {
+    for (std::uint64_t n = 1; n <= 50; ++n) {
+      queue_rig<shared> rig(2);
+      const ticket t = *rig.ref.submit(exist_of(1));
+      std::uint64_t buffer = 0;
+      std::thread owner([&] {
+        buffer = n;
+        rig.ref.set_liveness(queue_liveness::fenced);
+      });
+      while (!rig.ref.quiesced(t)) std::this_thread::yield();
+      CHECK(buffer == n);
+      owner.join();
+    }
   }
 
   TEST_CASE_TEMPLATE("post without ring, then one ring: one doorbell a batch", Sharing, exclusive, shared) {

@@ -122,6 +122,23 @@ TEST_SUITE("queue/submission_queue") {
     CHECK(rig.tails == std::vector<std::uint32_t>{1, 0});
   }
 
+  TEST_CASE("ring, shared: an entry that another thread posted is whole when it is published") {
+    constexpr std::uint32_t count = 500;
+    ring_rig<shared> rig(1024);
+    std::thread other([&] {
+      for (std::uint32_t i = 0; i < count; ++i) rig.queue.post(rig.numbered(i), 0);
+    });
+    bool right = true;
+    for (std::uint32_t seen = 0; seen < count;) {
+      rig.queue.ring(rig.bell);  // this thread alone
+      if (rig.tails.empty() || rig.tails.back() == seen) std::this_thread::yield();
+      for (; !rig.tails.empty() && seen < rig.tails.back(); ++seen)
+        right = right && rig.ring[seen].dw[5] == seen * 16 + 5;
+    }
+    other.join();
+    CHECK(right);
+  }
+
   TEST_CASE("post and ring by many threads: every entry once, the tail strictly forwards") {
     constexpr std::uint32_t entries = 65536, threads = 8, each = 8000;
     ring_rig<shared> rig(entries);

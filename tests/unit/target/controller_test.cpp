@@ -427,6 +427,13 @@ TEST_SUITE("target/controller") {
     }
     SUBCASE("completion queue head beyond the queue") { f.client.ring_word(3, 8); }
     SUBCASE("completion queue head past the tail") { f.client.ring_word(3, 1); }
+    SUBCASE("completion queue head beyond the queue, though no further on than its tail") {
+      for (int i = 0; i < 6; ++i) CHECK(f.client.run(bad, f.client.kv(0x14, "k")).status() == generic(0x87));
+      for (std::uint16_t i = 0; i < 3; ++i) f.client.post(bad, f.client.kv(0x14, "k"), i);
+      f.client.ring(bad);
+      f.poll();
+      f.client.ring_word(3, 8);
+    }
     f.poll();
     const auto e = f.client.wait(f.client.admin, 900);
     REQUIRE(e.has_value());
@@ -831,6 +838,14 @@ TEST_SUITE("target/controller") {
     cq.dw[7] = 0;
     CHECK(f.admin(cq).status().ok());
     CHECK(f.admin(f.client.create_sq_sqe(other, 2)).status().ok());
+    // One whose commands lie in it.
+    auto third = f.client.make_queue(3, 8);
+    CHECK(f.admin(f.client.create_cq_sqe(third)).status().ok());
+    sqe sq = f.client.create_sq_sqe(third, 3);
+    sq.dw[6] = 0x3000;
+    sq.dw[7] = 0;
+    CHECK(f.admin(sq).status().ok());
+    third.sq = extra->b + 0x2000;
     target::dma_region removed;
     CHECK(f.c->unmap_dma(0x1000, 1) == status{client_status::not_found});
     CHECK(f.c->unmap_dma(0x1000, sizeof extra->b, &removed).ok());
@@ -841,6 +856,11 @@ TEST_SUITE("target/controller") {
     f.client.ring(other);
     f.poll();
     for (const std::byte b : extra->b) CHECK(b == std::byte{0xee});
+    f.client.post(third, f.client.kv(0x14, "k"), 1);
+    f.client.ring(third);
+    f.poll();
+    f.client.reap(third);
+    CHECK(third.done.empty());
     CHECK(f.client.run(q, f.client.kv(0x14, "k")).status().ok());
     CHECK(f.client.port.read(reg::csts, 4) == 1);
     CHECK(f.c->unmap_dma(arena_iova, arena_bytes).ok());

@@ -240,6 +240,9 @@ TEST_SUITE("target/data_pointer_reader") {
     CHECK(f.take(sgl(sgl_descriptor::last_segment(base, 2)), 16) == generic(0x0d));
     f.descriptor(0, sgl_descriptor::segment(base + page, 1));  // a last segment that leads on
     CHECK(f.take(sgl(sgl_descriptor::last_segment(base, 1)), 16) == generic(0x0d));
+    f.descriptor(0, sgl_descriptor::last_segment(base + page, 1));  // the same, to where all would be well
+    f.descriptor(page, block(base, 16));
+    CHECK(f.take(sgl(sgl_descriptor::last_segment(base, 1)), 16) == generic(0x0d));
     f.descriptor(0, block(base, 16));  // a segment that is not the last, but ends with data
     CHECK(f.take(sgl(sgl_descriptor::segment(base, 1)), 16) == generic(0x0d));
   }

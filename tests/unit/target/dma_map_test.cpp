@@ -102,6 +102,7 @@ TEST_SUITE("target/dma_map") {
     CHECK(m.translate(0x1000, 1, dma_access::read_write) == nullptr);
     CHECK(m.translate(0x2000, 1, dma_access::write) == memory);
     CHECK(m.translate(0x2000, 1, dma_access::read) == nullptr);
+    CHECK(m.translate(0x1000, 1, dma_access::write) == nullptr);  // the last hit was another
   }
 
   TEST_CASE("add, remove, translate: agree with a plain list, at random") {

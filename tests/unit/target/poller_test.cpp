@@ -236,6 +236,29 @@ TEST_SUITE("target/poller") {
     p.stop();
   }
 
+  TEST_CASE("sleep: a doorbell that is rung right before the asleep word is set is seen") {
+    struct late_bell final : target::pollable {
+      bool rung = false;  // this and the word are the poller's thread's
+      std::uint32_t asleep = 0;
+      std::atomic<bool> seen{false};
+      unsigned poll() noexcept override {
+        if (!rung || seen) return 0;
+        seen = true;
+        return 1;
+      }
+      // A client rang when the poller had looked for the last time, and found the word 0.
+      std::uint32_t* asleep_word() noexcept override {
+        rung = true;
+        return &asleep;
+      }
+    } b;
+    poller p(poller_options{.spin_ns = 1000});
+    p.add(b);
+    REQUIRE(p.start().ok());
+    CHECK(wait_for([&] { return b.seen.load(); }));
+    p.stop();
+  }
+
   TEST_CASE("sleep: an idle poller with clients uses next to no processor time, and wakes soon") {
     std::vector<std::unique_ptr<bell>> clients;
     poller p;  // ends before its clients do

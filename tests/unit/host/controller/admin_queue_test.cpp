@@ -38,4 +38,21 @@ TEST_SUITE("host/controller/admin_queue") {
     const completion again = c->admin(ask, {data, sizeof data}, soon());
     CHECK(again.status == status(status_code_type::generic, generic_status::invalid_opcode));
   }
+
+  TEST_CASE("admin: more data than a command's page holds -> bad_argument, nothing is sent") {
+    const auto s = std::make_shared<script>();
+    const auto c = attach(s);
+    REQUIRE(c);
+    bool sent = false;
+    s->on_command = [&](std::uint16_t, const sqe&) -> std::optional<script::answer> {
+      sent = true;
+      return std::nullopt;
+    };
+    std::byte data[4097];
+    sqe ask;
+    ask.set_opc(admin_opcode::get_features);
+    CHECK(c->admin(ask, {data, sizeof data}, soon()).status == status(client_status::bad_argument));
+    CHECK(!sent);
+    s->on_command = nullptr;
+  }
 }

@@ -4,9 +4,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <vector>
 
 using namespace nkv;
 using namespace nkv_test;
@@ -201,6 +205,23 @@ TEST_SUITE("host/controller/controller_core") {
     REQUIRE(all);
     CHECK(all->size() == 1024);
     CHECK(all->back().nsid == 1025);
+  }
+
+  TEST_CASE("active_list: one that does not rise ends there") {
+    const auto s = std::make_shared<script>();
+    const auto core = host::controller_core::create(std::make_unique<scripted_transport>(s), {}, soon());
+    REQUIRE(core);
+    s->on_command = [](std::uint16_t, const sqe& a) -> std::optional<script::answer> {
+      if (!is_admin(a, admin_opcode::identify)) return std::nullopt;
+      identify_active_namespaces list{};
+      const std::uint32_t nsids[] = {5, 7, 7, 9};
+      std::copy(std::begin(nsids), std::end(nsids), std::begin(list.nsid));
+      std::memcpy(reinterpret_cast<void*>(a.dptr().low), &list, sizeof list);
+      return script::answer{{}, 0, false};
+    };
+    const auto got = (*core)->active_list(identify_cns::active_namespaces, command_set_id::nvm, 100, soon());
+    REQUIRE(got);
+    CHECK(*got == std::vector<std::uint32_t>{5, 7});
   }
 
   TEST_CASE("poll_event: requests are kept outstanding; what the controller says comes out once") {

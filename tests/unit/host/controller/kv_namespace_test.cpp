@@ -192,6 +192,21 @@ TEST_SUITE("host/controller/kv_namespace") {
     CHECK(ns->store(k, {v, 4}, soon(30)).status == status(client_status::disconnected));
   }
 
+  TEST_CASE("plain memory: more than may be staged -> value_too_large") {
+    const auto s = std::make_shared<script>();
+    s->add_kv(1, 16, 8u << 20);
+    const auto c = attach(s);
+    REQUIRE(c);
+    host::namespace_options options;
+    options.staging_bytes = 8192;
+    const auto ns = c->open_namespace(1, options);
+    REQUIRE(ns);
+    const std::vector<std::byte> value(8193);
+    CHECK(ns->store(key_view::from_text("k"), {value.data(), value.size()}).status ==
+          status(client_status::value_too_large));
+    CHECK(c->statistics().staged_in_bytes == 0);
+  }
+
   TEST_CASE("plain memory: values are copied, counted, and of any length that fits") {
     const auto s = std::make_shared<script>();
     s->add_kv(1, 16, 8u << 20);

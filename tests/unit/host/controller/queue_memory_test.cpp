@@ -102,6 +102,15 @@ TEST_SUITE("host/controller/queue_memory") {
     CHECK(m->spare()[0] == std::byte{1});
   }
 
+  TEST_CASE("create: a map that nobody answered -> the memory is kept, since the target may have done it") {
+    fixture f;
+    f.s->lost = true;
+    CHECK(f.make({8, 16}).error() == status(client_status::disconnected));
+    CHECK(f.a->count().buried != 0);
+    f.a->declare_fenced();
+    CHECK(f.a->count().buried == 0);
+  }
+
   TEST_CASE("its end: disposed of; buried: kept until the controller is fenced") {
     fixture f;
     {

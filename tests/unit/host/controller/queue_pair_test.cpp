@@ -146,4 +146,26 @@ TEST_SUITE("host/controller/queue_pair") {
     REQUIRE(q);
     CHECK(q->qid() == 1);
   }
+
+  TEST_CASE("its end: a controller that does not delete the queues -> their memory is kept until a reset") {
+    const auto s = std::make_shared<script>();
+    const auto c = attach(s);
+    REQUIRE(c);
+    std::uintptr_t sq = 0;
+    s->on_command = [&](std::uint16_t, const sqe& a) -> std::optional<script::answer> {
+      if (is_admin(a, admin_opcode::create_sq)) sq = a.dptr().low;
+      if (is_admin(a, admin_opcode::delete_sq)) return generic(generic_status::internal_error);
+      return std::nullopt;
+    };
+    {
+      const auto q = c->create_queue_pair();
+      REQUIRE(q);
+    }
+    CHECK(mapped(sq));
+    CHECK(c->statistics().buried_bytes != 0);
+    s->on_command = nullptr;
+    CHECK(c->reset(soon()).ok());
+    CHECK(c->statistics().buried_bytes == 0);
+    CHECK(!mapped(sq));
+  }
 }

@@ -198,6 +198,16 @@ TEST_SUITE("host/memory/registration") {
     CHECK(f.a->count().abandoned == 0);
   }
 
+  TEST_CASE("a map that nobody answered -> the memory is kept, since the target may have done it") {
+    fixture f;
+    f.s->lost = true;
+    CHECK(registration::allocate(f.a, 4096, {}, soon()).error() == status(client_status::disconnected));
+    CHECK(f.a->count().buried == 4096);
+    f.s->gone = true;
+    CHECK(f.a->look() == queue_liveness::fenced);
+    CHECK(f.a->count().buried == 0);
+  }
+
   TEST_CASE("the target does not let go, or is lost and may live -> owned memory stays mapped for ever") {
     fixture f;
     std::byte* at = nullptr;

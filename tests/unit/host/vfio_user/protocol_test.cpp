@@ -203,7 +203,11 @@ TEST_SUITE("host/vfio_user/protocol") {
       c.next = 0xfffffff8;
       b.replace(at, c);
     }
-    SUBCASE("more areas than there are bytes") { b.replace(areas, wire::sparse_mmap{0xffffffff, 0}); }
+    SUBCASE("a chain that begins in the region info") { b.replace(0, info(with_caps, 16)); }
+    SUBCASE("more areas than there are bytes") {
+      b.replace(areas, wire::sparse_mmap{0xffffffff, 0});
+      b.replace(first, wire::sparse_area{0x1000, 0x1000});
+    }
     SUBCASE("an area that leaves the region") { b.replace(first, wire::sparse_area{0x1000, 0x3001}); }
     SUBCASE("an area whose end wraps") { b.replace(first, wire::sparse_area{0x1000, ~std::uint64_t{0}}); }
     SUBCASE("a first capability beyond the payload") { b.replace(0, info(with_caps, 4096)); }

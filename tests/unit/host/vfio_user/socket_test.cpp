@@ -3,6 +3,7 @@
 #include <support/vfio_user_peer.hpp>
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <array>
@@ -184,11 +185,19 @@ TEST_SUITE("host/vfio_user/socket") {
 
   TEST_CASE("send: a peer that does not read -> timed_out by the deadline; shut where a part went out") {
     pair p;
-    const std::vector<std::byte> much(50'000);
+    const int room = 8192;
+    REQUIRE(::setsockopt(p.socket->fd(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
     status s;
-    for (int i = 0; i < 1000 && s.ok(); ++i)
-      s = p.socket->send({}, {much.data(), much.size()}, {}, {}, deadline::after_ms(20));
+    for (int i = 0; i < 100'000 && s.ok(); ++i) s = p.socket->send({}, {}, {}, {}, deadline::after_ms(20));
     CHECK(s == status{client_status::timed_out});
+    CHECK_FALSE(p.socket->is_shut());
+    pair q;
+    REQUIRE(::setsockopt(q.socket->fd(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room) == 0);
+    const std::vector<std::byte> much(50'000);
+    CHECK(q.socket->send({}, {much.data(), much.size()}, {}, {}, deadline::after_ms(20)) ==
+          status{client_status::timed_out});
+    CHECK(q.socket->is_shut());
+    CHECK(q.socket->send({}, {}, {}, {}, deadline::after_ms(20)) == status{client_status::disconnected});
   }
 
   TEST_CASE("send: a peer that is gone -> disconnected and no signal") {

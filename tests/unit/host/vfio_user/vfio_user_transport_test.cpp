@@ -423,6 +423,21 @@ TEST_SUITE("host/vfio_user/vfio_user_transport") {
     CHECK(get<std::uint64_t>(unmap.payload, 16) == 0x2000);
   }
 
+  TEST_CASE("map_dma: a target that takes no descriptors -> unsupported, nothing is sent") {
+    scripted_server server;
+    server.version_json = R"({"capabilities":{"max_msg_fds":0}})";
+    server.start();
+    auto made = attach(server);
+    REQUIRE(made);
+    const int fd = nkv_test::make_memory(0x1000, F_SEAL_SHRINK);
+    std::byte here[1];
+    CHECK((*made)->map_dma({here, 0x1000, fd, 0}, soon()) == status{client_status::unsupported});
+    ::close(fd);
+    made->reset();
+    server.join();
+    CHECK(server.requests.back().command != nkv_test::cmd_dma_map);
+  }
+
   TEST_CASE("errors that the target answers: the errno, and the connection stays") {
     scripted_server server;
     server.on[2] = fails(EEXIST);

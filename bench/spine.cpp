@@ -268,8 +268,8 @@ class spine {
   /// A pause is longer than the target spins for, and than it takes to go to sleep.
   idle_cost idle(const served_transport& t) {
     const auto ns = open_namespace(t, 1);
-    idle_cost out = measure_idle(ns.ref(), clock_, t.far_process, options_.quick ? 20 : 1000, 2000,
-                                 options_.quick ? 50 : 2000);
+    idle_cost out =
+        measure_idle(ns.ref(), clock_, t.far_process, options_.quick ? 20 : 1000, 2000, options_.quick ? 50 : 2000);
     out.transport = t.name;
     return out;
   }

@@ -4,6 +4,7 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/status.hpp>
 #include <nkv/host/clock.hpp>
+#include <nkv/spec/status_code.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -270,6 +270,17 @@ TEST_SUITE("queue/queue_pair_ref") {
     CHECK(rig.ref.take(t[1]).dw0 == 11);
     CHECK(rig.ref.outstanding() == 0);
     CHECK(rig.ref.counters().stray_completions == 0);
+    // CIDs come back last in, first out, each with another generation.
+    static_cast<void>(rig.ref.submit(exist_of(4)));
+    const ticket again = *rig.ref.submit(exist_of(5));
+    CHECK(again.index == t[3].index);
+    CHECK_FALSE(again == t[3]);
+    // The right CID of another queue is nobody's.
+    const ticket other = *rig.ref.submit(exist_of(6));
+    rig.controller.fetch();
+    REQUIRE(rig.controller.post(rig.controller.pending().back().cid(), {}, 99, 1));
+    CHECK(rig.ref.take(other).status == status(client_status::would_block));
+    CHECK(rig.ref.counters().stray_completions == 1);
   }
 
   TEST_CASE("fenced: what the owner did before is there for who sees the buffer quiesced") {

@@ -73,10 +73,10 @@ set(NKV_CORE_HEADERS
 
 set(NKV_HOST_HEADERS
     host/nkv/host/clock.hpp
-    host/nkv/host/completion_event.hpp
     host/nkv/host/connect.hpp
     host/nkv/host/controller/admin_queue.hpp
     host/nkv/host/controller/async_event.hpp
+    host/nkv/host/controller/completion_event.hpp
     host/nkv/host/controller/controller.hpp
     host/nkv/host/controller/controller_core.hpp
     host/nkv/host/controller/controller_options.hpp

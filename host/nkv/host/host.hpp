@@ -7,10 +7,10 @@
 #include <nkv/nkv.hpp>
 
 #include <nkv/host/clock.hpp>
-#include <nkv/host/completion_event.hpp>
 #include <nkv/host/connect.hpp>
 #include <nkv/host/controller/admin_queue.hpp>
 #include <nkv/host/controller/async_event.hpp>
+#include <nkv/host/controller/completion_event.hpp>
 #include <nkv/host/controller/controller.hpp>
 #include <nkv/host/controller/controller_core.hpp>
 #include <nkv/host/controller/controller_options.hpp>

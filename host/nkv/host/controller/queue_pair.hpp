@@ -6,7 +6,7 @@
 #include <nkv/base/status.hpp>
 #include <nkv/command/data_pointer_builder.hpp>
 #include <nkv/host/clock.hpp>
-#include <nkv/host/completion_event.hpp>
+#include <nkv/host/controller/completion_event.hpp>
 #include <nkv/host/controller/controller_core.hpp>
 #include <nkv/host/controller/controller_options.hpp>
 #include <nkv/host/controller/queue_memory.hpp>

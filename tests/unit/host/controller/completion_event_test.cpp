@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <nkv/host/completion_event.hpp>
+#include <nkv/host/controller/completion_event.hpp>
 
 #include <doctest/doctest.h>
 #include <poll.h>
@@ -19,7 +19,7 @@ bool readable(int fd) {
 
 }  // namespace
 
-TEST_SUITE("host/completion_event") {
+TEST_SUITE("host/controller/completion_event") {
   TEST_CASE("readable after a write, not after clear(), which never waits") {
     host::completion_event none;
     CHECK_FALSE(none.valid());

@@ -129,6 +129,11 @@ client=$!
 exec 6>"$work/input2"
 head -c 200000 /dev/zero >&6
 kill -STOP "$target_pid"
+# The signal is sent, not yet obeyed by all threads.
+for ((i = 0; i < 1000; ++i)); do
+  grep -hv '^State:.T' /proc/"$target_pid"/task/*/status | grep -q '^State:' || break
+  sleep 0.01
+done
 begin=$SECONDS
 exec 6>&-
 got=0

@@ -62,9 +62,10 @@ class client_process {
     if (!memory || !ns) return;
     for (std::size_t i = 0; i < 4; ++i)
       if (!ns->ref().submit(operation::retrieve(bytes_of("hold a"), *memory->value((1 + i) * 4096, 4096)))) return;
+    const std::string key = "child" + std::to_string(::getpid());
     for (std::uint64_t round = 0;; ++round) {
-      if (!put(ns->ref(), "child", *memory, 0, 1000, round).ok()) return;
-      if (!holds(ns->ref(), "child", *memory, 8 * 4096, 1000, round)) return;
+      if (!put(ns->ref(), key, *memory, 0, 1000, round).ok()) return;
+      if (!holds(ns->ref(), key, *memory, 8 * 4096, 1000, round)) return;
       if (::write(reports, "", 1) != 1) return;
     }
   }

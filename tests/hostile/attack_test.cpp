@@ -262,6 +262,7 @@ void memory_changes(hostile_client& h) {
     for (std::size_t n = 0; !over; ++n) {
       const std::uint64_t value = n % 3 == 0 ? wild[n / 3 % wild.size()] : good + n % 64 * page;
       __atomic_store_n(list + n % 512, value, __ATOMIC_RELAXED);
+      if (n % 512 == 0) ::usleep(20);
     }
   });
   unsigned answers = 0;

@@ -34,10 +34,10 @@ inline void fill_pattern(std::byte* to, std::size_t size, std::uint64_t seed) no
 }
 
 /// Where `size` bytes first differ from the pattern of `seed`, to within 8 bytes; `size` where they do not.
-inline std::size_t pattern_difference(const std::byte* bytes, std::size_t size, std::uint64_t seed) noexcept {
+inline std::size_t pattern_difference(const std::byte* from, std::size_t size, std::uint64_t seed) noexcept {
   std::size_t difference = size;
   for_each_pattern_word(size, seed, [&](std::size_t at, std::uint64_t word, std::size_t count) {
-    if (std::memcmp(bytes + at, &word, count) == 0) return true;
+    if (std::memcmp(from + at, &word, count) == 0) return true;
     difference = at;
     return false;
   });
@@ -45,9 +45,8 @@ inline std::size_t pattern_difference(const std::byte* bytes, std::size_t size, 
 }
 
 /// Where `size` bytes first differ from `value`; `size` where they do not.
-inline std::size_t fill_difference(const std::byte* bytes, std::size_t size, std::byte value) noexcept {
-  return static_cast<std::size_t>(std::find_if(bytes, bytes + size, [value](std::byte b) { return b != value; }) -
-                                  bytes);
+inline std::size_t fill_difference(const std::byte* from, std::size_t size, std::byte value) noexcept {
+  return static_cast<std::size_t>(std::find_if(from, from + size, [value](std::byte b) { return b != value; }) - from);
 }
 
 }  // namespace nkv_test

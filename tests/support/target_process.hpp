@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <support/temporary_folder.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,32 +13,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace nkv_test {
-
-/// A folder that goes with this object.
-class temporary_folder {
- public:
-  temporary_folder() {
-    // Short: a socket's path has 107 characters at most.
-    std::string name = std::filesystem::temp_directory_path().string() + "/nkv-XXXXXX";
-    if (::mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;
-};
 
 /// A target in a process of its own, a program that says `ready` when it serves and ends with its standard input. It
 /// ends with this object, and with this process.

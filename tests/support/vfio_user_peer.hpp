@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <support/temporary_folder.hpp>
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -65,29 +66,6 @@ inline int make_memory(std::uint64_t size, int seals) {
   }
   return fd;
 }
-
-/// A fresh folder, removed with what is in it.
-class temporary_folder {
- public:
-  temporary_folder() {
-    const char* base = ::getenv("TMPDIR");
-    path_ = std::string(base != nullptr ? base : "/tmp") + "/nkv-test-XXXXXX";
-    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() {
-    DIR* folder = ::opendir(path_.c_str());
-    if (folder == nullptr) return;
-    while (const dirent* e = ::readdir(folder)) ::unlink((path_ + "/" + e->d_name).c_str());
-    ::closedir(folder);
-    ::rmdir(path_.c_str());
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 struct message {
   std::uint16_t id = 0;

@@ -83,6 +83,8 @@ class served {
 
   [[nodiscard]] kind_type kind() const noexcept { return kind_; }
   [[nodiscard]] const std::string& endpoint() const noexcept { return endpoint_; }
+  /// Where a served::vfio_user has its socket.
+  [[nodiscard]] const std::string& folder() const noexcept { return folder_.path(); }
   [[nodiscard]] target_process& process() noexcept { return process_; }
   /// inproc: ends the server.
   void stop() { server_.reset(); }

@@ -130,12 +130,12 @@ class namespace_ref {
         queue_.ring();
         return finish(*t, until);
       }
-      // Only a full queue is worth waiting for: somebody's completion makes room.
+      // Only a full queue is worth waiting for: somebody's completion makes room. A lost one never has any.
       if (!(t.error() == status(client_status::queue_full)) || until.expired()) return refused(t.error(), op);
       do {
         queue_.reap(queue_.capacity());
         Clock::relax(spins++);
-      } while (!queue_.has_room() && !until.expired());
+      } while (!queue_.has_room() && queue_.liveness() == queue_liveness::open && !until.expired());
     }
   }
 

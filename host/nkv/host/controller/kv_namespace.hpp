@@ -369,7 +369,9 @@ class kv_namespace {
       if (!(t.error() == status(client_status::queue_full)) || until.expired()) return failed(t.error());
       ref_.queue().reap(ref_.queue().capacity());
       steady_clock::relax(spins);
-      if (ref_.queue().has_room() || until.expired()) t = ref_.submit(op);
+      // A queue that is lost never has room: submit() says so.
+      if (ref_.queue().has_room() || ref_.queue().liveness() != queue_liveness::open || until.expired())
+        t = ref_.submit(op);
     }
     for (;;) {
       const deadline slice = deadline::after_ms(look_interval_ms);

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,18 @@ using namespace nkv;
 using nkv_test::model_namespace;
 using nkv_test::soon;
 using nkv_test::text_key;
+
+namespace {
+
+/// Does something whenever somebody waits.
+struct hooked_clock {
+  static inline std::uint64_t looks = 0;
+  static inline std::function<void()> at_relax;
+  static std::uint64_t now_ns() noexcept { return ++looks; }
+  static void relax(std::uint32_t) noexcept { at_relax(); }
+};
+
+}  // namespace
 
 TEST_SUITE("client/namespace_ref") {
   TEST_CASE_TEMPLATE("store, retrieve, exist, delete: in both encodings", Sharing, exclusive, shared) {
@@ -161,6 +175,20 @@ TEST_SUITE("client/namespace_ref") {
     CHECK(ns.ref.quiesced(r.ticket));
     CHECK(ns.ref.queue().outstanding() == 0);
     CHECK(ns.ref.queue().counters().late_completions == 2);
+  }
+
+  TEST_CASE_TEMPLATE("a call that waits for room in a queue that is lost ends at once", Sharing, exclusive, shared) {
+    model_namespace<Sharing> ns(key_encoding::inline_cdw);
+    ns.hold = true;
+    while (ns.ref.queue().has_room()) REQUIRE(ns.ref.submit(operation::exist(text_key("k"))).has_value());
+    unsigned waits = 0;
+    hooked_clock::at_relax = [&] {
+      if (++waits == 3) ns.ref.queue().set_liveness(queue_liveness::lost);
+    };
+    const auto until = deadline<hooked_clock>::after_ns(1'000'000);
+    CHECK(ns.ref.run(operation::exist(text_key("k")), until).status == status(client_status::disconnected));
+    CHECK(waits == 3);
+    CHECK_FALSE(until.expired());
   }
 
   TEST_CASE("a lost controller: changing operations are unknown, the others disconnected; nothing more is sent") {

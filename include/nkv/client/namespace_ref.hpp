@@ -14,6 +14,7 @@
 #include <nkv/kv/key.hpp>
 #include <nkv/kv/namespace_profile.hpp>
 #include <nkv/kv/value_ref.hpp>
+#include <nkv/queue/queue_control.hpp>
 #include <nkv/queue/ticket.hpp>
 #include <nkv/spec/status_code.hpp>
 

@@ -117,6 +117,7 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/identify_pages.hpp
     host/nkv/target/inproc_server.hpp
     host/nkv/target/json_text.hpp
+    host/nkv/target/key_table.hpp
     host/nkv/target/kv_executor.hpp
     host/nkv/target/kv_namespace.hpp
     host/nkv/target/list_page_writer.hpp

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nkv/host/clock.hpp>
+#include <nkv/target/key_table.hpp>
 #include <nkv/target/scatter_list.hpp>
 #include <nkv/target/store.hpp>
 #include <nkv/target/stored_key.hpp>
@@ -21,7 +22,6 @@
 #include <new>
 #include <set>
 #include <shared_mutex>
-#include <unordered_map>
 #include <utility>
 
 namespace nkv::inline NKV_ABI {
@@ -37,9 +37,10 @@ struct memory_store_options {
 
 /// Keys and values in this process's memory.
 ///
-/// Values are copied outside every lock, save small ones: readers hold a reference to what they read, a Store fills
-/// memory of its own and publishes it. What a Store does is atomic and visible at once; a Retrieve sees one value,
-/// never a mixture. List goes through the keys in rising order, the start included.
+/// Values are copied outside every lock, save short ones: readers hold a reference to what they read, a Store fills
+/// memory of its own and publishes it. Short ones are copied, and overwritten where they stand, under the lock. What a
+/// Store does is atomic and visible at once; a Retrieve sees one value, never a mixture. List goes through the keys in
+/// rising order, the start included.
 ///
 /// A key whose time to live is over does not exist from that moment on; its memory is given back when it is next looked
 /// for, when the keys are listed, when room is needed, or bit by bit by later Stores. Ephemeral values go first when
@@ -54,8 +55,7 @@ class memory_store final : public store {
     if (!options_.now_ns) options_.now_ns = [] { return host::steady_clock::now_ns(); };
   }
   ~memory_store() override {
-    for (shard& s : shards_)
-      for (auto& [key, e] : s.by_key) pool_.release(e.value);
+    for (shard& s : shards_) s.by_key.for_each([this](entry& e) { pool_.release(e.value); });
   }
 
   [[nodiscard]] progress submit(store_operation& op) noexcept override {
@@ -97,38 +97,37 @@ class memory_store final : public store {
   }
 
  private:
-  struct entry;
-  using entries = std::unordered_map<stored_key, entry, stored_key::hasher, stored_key::equal>;
-  using node = entries::value_type;
+  struct alignas(64) entry {
+    explicit entry(byte_span k) : key(k) {}
 
-  struct entry {
     value_block* value = nullptr;
+    std::uint64_t length_bytes = 0;  ///< the value's, here as well: Exist does not touch the value
     std::uint64_t ttl_ns = 0;
     /// 0: never; the entry is in `by_expiry` otherwise. Written under the shard's lock; List reads it without.
     std::atomic<std::uint64_t> expires_ns{0};
     std::uint64_t used_stamp = 0;  ///< 0: not ephemeral; the entry is in `by_use` otherwise
+    const stored_key key;
 
-    [[nodiscard]] std::uint64_t length() const noexcept { return value->length_bytes; }
     [[nodiscard]] std::uint64_t expires_at() const noexcept { return expires_ns.load(std::memory_order_relaxed); }
   };
 
   struct by_bytes {
     using is_transparent = void;
-    bool operator()(const node* a, const node* b) const noexcept { return less(a->first.bytes(), b->first.bytes()); }
-    bool operator()(const node* a, byte_span b) const noexcept { return less(a->first.bytes(), b); }
-    bool operator()(byte_span a, const node* b) const noexcept { return less(a, b->first.bytes()); }
+    bool operator()(const entry* a, const entry* b) const noexcept { return less(a->key.bytes(), b->key.bytes()); }
+    bool operator()(const entry* a, byte_span b) const noexcept { return less(a->key.bytes(), b); }
+    bool operator()(byte_span a, const entry* b) const noexcept { return less(a, b->key.bytes()); }
 
    private:
     static bool less(byte_span a, byte_span b) noexcept { return stored_key::compare(a, b) < 0; }
   };
-  using order = std::set<const node*, by_bytes>;
+  using order = std::set<const entry*, by_bytes>;
 
   // A part of the keys, chosen by hash, so that threads with different keys seldom meet.
   struct alignas(64) shard {
     std::mutex mutex;
-    entries by_key;
-    std::set<std::pair<std::uint64_t, node*>> by_expiry;
-    std::map<std::uint64_t, node*> by_use;
+    key_table<entry> by_key;
+    std::set<std::pair<std::uint64_t, entry*>> by_expiry;
+    std::map<std::uint64_t, entry*> by_use;
   };
 
   static constexpr std::size_t shard_count = 32;
@@ -152,6 +151,7 @@ class memory_store final : public store {
   progress begin_store(store_operation& op, bool first) noexcept {
     if (op.data_bytes > options_.max_value_bytes) return ended(op, store_result::invalid);
     const hashed_key key{op.key, hasher_(op.key)};
+    if (op.data_bytes <= copy_under_lock_bytes && overwrite(op, key)) return ended(op, store_result::ok);
     // Asked before the value is copied, to spare the copy; what counts is asked again in publish().
     if (op.must_exist || op.must_not_exist) {
       shard& s = shard_of(key);
@@ -167,6 +167,19 @@ class memory_store final : public store {
     if (block == nullptr) return ended(op, store_result::no_memory);
     op.store_state = block;
     return go_on_store(op);
+  }
+
+  /// Writes a short value over one of its length that nobody reads: no memory is taken and nothing is published.
+  /// @return false, and nothing changed, where that is not all there is to do
+  bool overwrite(store_operation& op, const hashed_key& key) noexcept {
+    if (op.must_not_exist || op.ephemeral || op.ttl_s != 0) return false;
+    shard& s = shard_of(key);
+    const std::lock_guard lock(s.mutex);
+    entry* const e = find(s, key);
+    if (e == nullptr || e->length_bytes != op.data_bytes || e->expires_at() != 0 || e->used_stamp != 0) return false;
+    // Whoever reads a value this short holds the lock, so there is no other reference.
+    scatter_cursor{}.read(op.data, e->value->data(), op.data_bytes);
+    return true;
   }
 
   progress go_on_store(store_operation& op) noexcept {
@@ -197,7 +210,7 @@ class memory_store final : public store {
       bool new_key = false;
       {
         const std::lock_guard lock(s.mutex);
-        node* n = find(s, key);
+        entry* n = find(s, key);
         if (op.must_exist && n == nullptr) {
           result = store_result::absent;
           break;
@@ -207,8 +220,8 @@ class memory_store final : public store {
           break;
         }
         const std::uint64_t after = block->length_bytes + key.bytes.size();
-        const std::uint64_t before = n != nullptr ? n->second.length() + key.bytes.size() : 0;
-        const bool was_ephemeral = n != nullptr && n->second.used_stamp != 0;
+        const std::uint64_t before = n != nullptr ? n->length_bytes + key.bytes.size() : 0;
+        const bool was_ephemeral = n != nullptr && n->used_stamp != 0;
         const bool key_fits = n != nullptr || keys_.load(std::memory_order_relaxed) < options_.max_keys;
         if (key_fits && take_room(before, after)) {
           result = store_result::ok;
@@ -218,20 +231,20 @@ class memory_store final : public store {
           } catch (const std::bad_alloc&) {
             result = store_result::no_memory;
           }
-          if (result == store_result::ok && op.ephemeral && n->second.used_stamp == 0) {
+          if (result == store_result::ok && op.ephemeral && n->used_stamp == 0) {
             try {
               add_use(s, *n);
             } catch (const std::bad_alloc&) {
-              if (expires_ns != 0 && expires_ns != n->second.expires_at()) s.by_expiry.erase({expires_ns, n});
+              if (expires_ns != 0 && expires_ns != n->expires_at()) s.by_expiry.erase({expires_ns, n});
               result = store_result::no_memory;
             }
           }
           if (result != store_result::ok) {
             used_bytes_.fetch_sub(after - before, std::memory_order_relaxed);
-            if (n != nullptr && n->second.value == nullptr) erase(s, *n, false);
+            if (n != nullptr && n->value == nullptr) erase(s, *n, false);
             break;
           }
-          entry& e = n->second;
+          entry& e = *n;
           if (const std::uint64_t was = e.expires_at(); was != 0 && was != expires_ns) s.by_expiry.erase({was, n});
           e.expires_ns.store(expires_ns, std::memory_order_relaxed);
           e.ttl_ns = ttl_ns;
@@ -243,6 +256,7 @@ class memory_store final : public store {
             s.by_use.erase(e.used_stamp);
             e.used_stamp = 0;
           }
+          e.length_bytes = block->length_bytes;
           old = std::exchange(e.value, block);
           block = nullptr;
           if (expires_ns != 0) reclaim(s, reclaim_step);
@@ -262,10 +276,10 @@ class memory_store final : public store {
     const hashed_key key{op.key, hasher_(op.key)};
     shard& s = shard_of(key);
     const std::lock_guard lock(s.mutex);
-    node* const n = find(s, key);
+    entry* const n = find(s, key);
     if (n == nullptr) return store_result::absent;
     if (op.must_not_exist) return store_result::present;
-    entry& e = n->second;
+    entry& e = *n;
     const std::uint64_t ttl_ns = op.ttl_s != 0 ? std::uint64_t{op.ttl_s} * 1'000'000'000u : e.ttl_ns;
     if (ttl_ns != 0) {
       const std::uint64_t expires_ns = options_.now_ns() + ttl_ns;
@@ -293,11 +307,11 @@ class memory_store final : public store {
     value_block* block = nullptr;
     {
       const std::lock_guard lock(s.mutex);
-      node* const n = find(s, key);
+      entry* const n = find(s, key);
       if (n == nullptr) return ended(op, store_result::absent);
       use(s, *n);
-      block = n->second.value;
-      op.true_length = block->length_bytes;
+      block = n->value;
+      op.true_length = n->length_bytes;
       const std::uint64_t wanted = std::min(op.true_length, op.data_bytes);
       // A short copy costs less than two accesses to a shared counter.
       if (wanted <= copy_under_lock_bytes) {
@@ -329,9 +343,9 @@ class memory_store final : public store {
     const hashed_key key{op.key, hasher_(op.key)};
     shard& s = shard_of(key);
     const std::lock_guard lock(s.mutex);
-    node* const n = find(s, key);
+    entry* const n = find(s, key);
     if (n == nullptr) return store_result::absent;
-    op.true_length = n->second.length();
+    op.true_length = n->length_bytes;
     return store_result::ok;
   }
 
@@ -341,9 +355,9 @@ class memory_store final : public store {
     value_block* block = nullptr;
     {
       const std::lock_guard lock(s.mutex);
-      node* const n = find(s, key);
+      entry* const n = find(s, key);
       if (n == nullptr) return store_result::absent;
-      block = n->second.value;
+      block = n->value;
       erase(s, *n, true);
     }
     pool_.release(block);
@@ -383,8 +397,8 @@ class memory_store final : public store {
           complete = true;
           break;
         }
-        const byte_span key = (*at)->first.bytes();
-        const std::uint64_t expires = (*at)->second.expires_ns.load(std::memory_order_relaxed);
+        const byte_span key = (*at)->key.bytes();
+        const std::uint64_t expires = (*at)->expires_ns.load(std::memory_order_relaxed);
         if (expires == 0 || expires > now) {
           if (!page.add(key)) {
             if (op.count_all) rest_bytes = rest_of_listing(op, page, at);
@@ -420,7 +434,7 @@ class memory_store final : public store {
     }
     std::uint64_t bytes = 0;
     for (unsigned n = 0; at != order_.end() && n < listing_counted_keys; ++at, ++n)
-      bytes += list_page_writer::entry_bytes((*at)->first.bytes().size());
+      bytes += list_page_writer::entry_bytes((*at)->key.bytes().size());
     return bytes;
   }
 
@@ -430,63 +444,62 @@ class memory_store final : public store {
   shard& shard_of(const hashed_key& key) noexcept { return shards_[key.hash >> 59]; }
 
   /// The key's entry, where it exists: what has expired goes.
-  node* find(shard& s, const hashed_key& key) noexcept {
-    const auto at = s.by_key.find(key);
-    if (at == s.by_key.end()) return nullptr;
-    if (const std::uint64_t expires = at->second.expires_at(); expires == 0 || expires > options_.now_ns()) return &*at;
-    drop(s, *at);
+  entry* find(shard& s, const hashed_key& key) noexcept {
+    entry* const e = s.by_key.find(key);
+    if (e == nullptr) return nullptr;
+    if (const std::uint64_t expires = e->expires_at(); expires == 0 || expires > options_.now_ns()) [[likely]]
+      return e;
+    drop(s, *e);
     return nullptr;
   }
 
   /// An entry without a value yet. Throws std::bad_alloc, nothing changed.
-  node* insert(shard& s, const hashed_key& key) {
-    const auto at = s.by_key.try_emplace(stored_key{key}).first;
+  entry* insert(shard& s, const hashed_key& key) {
+    entry& e = s.by_key.insert(key);
     try {
       const std::unique_lock lock(order_mutex_);
-      order_.insert(&*at);
+      order_.insert(&e);
       order_bytes_ += list_page_writer::entry_bytes(key.bytes.size());
     } catch (...) {
-      s.by_key.erase(at);
+      s.by_key.erase(e, key.hash);
       throw;
     }
     keys_.fetch_add(1, std::memory_order_relaxed);
-    return &*at;
+    return &e;
   }
 
   /// Takes the entry away; its value stays the caller's.
-  void erase(shard& s, node& n, bool counted) noexcept {
-    entry& e = n.second;
-    if (const std::uint64_t expires = e.expires_at(); expires != 0) s.by_expiry.erase({expires, &n});
-    const std::size_t key_bytes = n.first.bytes().size();
-    if (counted) used_bytes_.fetch_sub(e.length() + key_bytes, std::memory_order_relaxed);
+  void erase(shard& s, entry& e, bool counted) noexcept {
+    if (const std::uint64_t expires = e.expires_at(); expires != 0) s.by_expiry.erase({expires, &e});
+    const byte_span key = e.key.bytes();
+    if (counted) used_bytes_.fetch_sub(e.length_bytes + key.size(), std::memory_order_relaxed);
     if (e.used_stamp != 0) {
       s.by_use.erase(e.used_stamp);
-      if (counted) ephemeral_bytes_.fetch_sub(e.length() + key_bytes, std::memory_order_relaxed);
+      if (counted) ephemeral_bytes_.fetch_sub(e.length_bytes + key.size(), std::memory_order_relaxed);
     }
     {
       const std::unique_lock lock(order_mutex_);
-      order_.erase(&n);
-      order_bytes_ -= list_page_writer::entry_bytes(key_bytes);
+      order_.erase(&e);
+      order_bytes_ -= list_page_writer::entry_bytes(key.size());
     }
-    s.by_key.erase(s.by_key.find(hashed_key{n.first.bytes(), n.first.hash()}));
+    s.by_key.erase(e, hasher_(key));
     keys_.fetch_sub(1, std::memory_order_relaxed);
   }
 
-  void drop(shard& s, node& n) noexcept {
-    value_block* const block = n.second.value;
-    erase(s, n, true);
+  void drop(shard& s, entry& e) noexcept {
+    value_block* const block = e.value;
+    erase(s, e, true);
     pool_.release(block);
   }
 
-  void add_use(shard& s, node& n) {
+  void add_use(shard& s, entry& e) {
     const std::uint64_t stamp = use_count_.fetch_add(1, std::memory_order_relaxed) + 1;
-    s.by_use.emplace(stamp, &n);
-    n.second.used_stamp = stamp;
+    s.by_use.emplace(stamp, &e);
+    e.used_stamp = stamp;
   }
 
   /// Makes an ephemeral entry the most recently used.
-  void use(shard& s, node& n) noexcept {
-    entry& e = n.second;
+  void use(shard& s, entry& e) noexcept {
     if (e.used_stamp == 0) return;
     auto handle = s.by_use.extract(e.used_stamp);  // moved with its memory: nothing is allocated
     e.used_stamp = use_count_.fetch_add(1, std::memory_order_relaxed) + 1;

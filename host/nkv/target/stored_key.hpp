@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -54,17 +53,28 @@ struct hashed_key {
   std::uint64_t hash = 0;
 };
 
-/// A key that owns its bytes, with its hash: short ones, as most are, in place.
+/// A key that owns its bytes: short ones, as most are, in place. Stays where it was made.
 class stored_key {
  public:
   /// @param key 1 to 255 bytes. Throws std::bad_alloc.
-  explicit stored_key(const hashed_key& key) : hash_(key.hash), size_(static_cast<std::uint8_t>(key.bytes.size())) {
-    if (size_ > sizeof in_place_) long_ = std::make_unique<std::byte[]>(size_);
-    std::memcpy(size_ > sizeof in_place_ ? long_.get() : in_place_, key.bytes.data(), size_);
+  explicit stored_key(byte_span key) : size_(static_cast<std::uint8_t>(key.size())) {
+    std::byte* to = in_place_;
+    if (size_ > sizeof in_place_) {
+      to = new std::byte[size_];
+      std::memcpy(in_place_, &to, sizeof to);
+    }
+    std::memcpy(to, key.data(), size_);
+  }
+  stored_key(const stored_key&) = delete;
+  stored_key& operator=(const stored_key&) = delete;
+  ~stored_key() {
+    if (size_ > sizeof in_place_) delete[] apart();
   }
 
-  [[nodiscard]] byte_span bytes() const noexcept { return {size_ > sizeof in_place_ ? long_.get() : in_place_, size_}; }
-  [[nodiscard]] std::uint64_t hash() const noexcept { return hash_; }
+  [[nodiscard]] byte_span bytes() const noexcept { return {size_ > sizeof in_place_ ? apart() : in_place_, size_}; }
+  [[nodiscard]] bool is(byte_span other) const noexcept {
+    return size_ == other.size() && std::memcmp(bytes().data(), other.data(), size_) == 0;
+  }
 
   /// Orders as memcmp does, a prefix before what it begins.
   [[nodiscard]] static int compare(byte_span a, byte_span b) noexcept {
@@ -74,29 +84,17 @@ class stored_key {
     return a.size() < b.size() ? -1 : a.size() > b.size() ? 1 : 0;
   }
 
-  struct hasher {
-    using is_transparent = void;
-    std::size_t operator()(const stored_key& k) const noexcept { return k.hash_; }
-    std::size_t operator()(const hashed_key& k) const noexcept { return k.hash; }
-  };
-  struct equal {
-    using is_transparent = void;
-    bool operator()(const stored_key& a, const stored_key& b) const noexcept { return same(a, b.bytes(), b.hash_); }
-    bool operator()(const stored_key& a, const hashed_key& b) const noexcept { return same(a, b.bytes, b.hash); }
-    bool operator()(const hashed_key& a, const stored_key& b) const noexcept { return same(b, a.bytes, a.hash); }
-
-   private:
-    static bool same(const stored_key& a, byte_span b, std::uint64_t hash) noexcept {
-      return a.hash_ == hash && a.size_ == b.size() && std::memcmp(a.bytes().data(), b.data(), a.size_) == 0;
-    }
-  };
-
  private:
-  std::uint64_t hash_;
-  std::unique_ptr<std::byte[]> long_;
+  [[nodiscard]] std::byte* apart() const noexcept {
+    std::byte* p = nullptr;
+    std::memcpy(&p, in_place_, sizeof p);
+    return p;
+  }
+
+  std::byte in_place_[23];  ///< the key, or where it is
   std::uint8_t size_;
-  std::byte in_place_[23];
 };
+static_assert(sizeof(stored_key) == 24);
 
 }  // namespace target
 }  // namespace nkv::inline NKV_ABI

@@ -17,6 +17,7 @@
 #include <nkv/target/identify_pages.hpp>
 #include <nkv/target/inproc_server.hpp>
 #include <nkv/target/json_text.hpp>
+#include <nkv/target/key_table.hpp>
 #include <nkv/target/kv_executor.hpp>
 #include <nkv/target/kv_namespace.hpp>
 #include <nkv/target/list_page_writer.hpp>

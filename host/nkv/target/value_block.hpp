@@ -17,8 +17,9 @@ namespace target {
 
 class block_pool;
 
-/// The bytes of one value, counted references to them in front. Written before it is published, never after.
-struct value_block {
+/// The bytes of one value, counted references to them in front, in a line of the cache of their own: copies are dearest
+/// where the two sides are not aligned alike. While there is more than one reference nobody writes.
+struct alignas(64) value_block {
   std::atomic<std::uint32_t> references{1};
   std::uint32_t size_class = 0;
   union {
@@ -29,7 +30,7 @@ struct value_block {
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
   [[nodiscard]] const std::byte* data() const noexcept { return reinterpret_cast<const std::byte*>(this + 1); }
 };
-static_assert(sizeof(value_block) == 16);
+static_assert(sizeof(value_block) == 64);
 
 /// Makes and takes back value blocks. Small ones come from the allocator; large ones are mapped, and a bounded amount
 /// of them is kept for the next value of such a size: faulting in 64 MiB of new pages costs more than copying them.
@@ -55,7 +56,7 @@ class block_pool {
     const std::uint64_t total = length_bytes + sizeof(value_block);
     value_block* block = nullptr;
     if (total < mapped_from_bytes) {
-      void* const memory = ::operator new(total, std::nothrow);
+      void* const memory = ::operator new(total, std::align_val_t{alignof(value_block)}, std::nothrow);
       if (memory == nullptr) return nullptr;
       block = new (memory) value_block;
       block->size_class = classes;
@@ -88,7 +89,7 @@ class block_pool {
     if (block->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     if (block->size_class == classes) {
       block->~value_block();
-      ::operator delete(static_cast<void*>(block));
+      ::operator delete(static_cast<void*>(block), std::align_val_t{alignof(value_block)});
       return;
     }
     const std::uint64_t bytes = class_bytes(block->size_class);

@@ -7,7 +7,6 @@
 #include <unordered_set>
 
 using namespace nkv;
-using target::hashed_key;
 using target::key_hasher;
 using target::stored_key;
 
@@ -16,33 +15,31 @@ byte_span bytes(const std::string& s) { return {reinterpret_cast<const std::byte
 }  // namespace
 
 TEST_SUITE("target/stored_key") {
-  TEST_CASE("stored_key: every length keeps its bytes, also when moved") {
-    const key_hasher hash;
+  TEST_CASE("stored_key: every length keeps its bytes, and knows no other key as its own") {
     for (std::size_t n = 1; n <= 255; ++n) {
       std::string text(n, 'a');
       text[n - 1] = static_cast<char>(n);
-      stored_key k(hashed_key{bytes(text), hash(bytes(text))});
-      stored_key moved(std::move(k));
-      CHECK(std::string(reinterpret_cast<const char*>(moved.bytes().data()), moved.bytes().size()) == text);
+      const stored_key k(bytes(text));
+      CHECK(std::string(reinterpret_cast<const char*>(k.bytes().data()), k.bytes().size()) == text);
+      CHECK(k.is(bytes(text)));
+      CHECK(!k.is(bytes(text + 'a')));
+      CHECK(!k.is(bytes(text.substr(0, n - 1))));
+      text[n / 2] = static_cast<char>(text[n / 2] ^ 1);
+      CHECK(!k.is(bytes(text)));
     }
   }
 
-  TEST_CASE("equal, compare: bytes are unsigned, a prefix comes first, NUL is a byte") {
-    const key_hasher hash;
-    const auto make = [&](std::string s) { return stored_key(hashed_key{bytes(s), hash(bytes(s))}); };
-    const stored_key a = make("a"), ab = make("ab"), high = make("\xff"), a0 = make(std::string("a\0", 2));
-    const auto before = [](const stored_key* x, const stored_key* y) {
-      return stored_key::compare(x->bytes(), y->bytes()) < 0;
+  TEST_CASE("compare: bytes are unsigned, a prefix comes first, NUL is a byte") {
+    const auto before = [](const std::string& x, const std::string& y) {
+      return stored_key::compare(bytes(x), bytes(y)) < 0;
     };
-    CHECK(before(&a, &ab));
-    CHECK(before(&a, &a0));
-    CHECK(before(&a0, &ab));
-    CHECK(before(&ab, &high));
-    CHECK(!before(&high, &a));
-    CHECK(!before(&a, &a));
-    const stored_key::equal equal;
-    CHECK(equal(a, make("a")));
-    CHECK(!equal(a, a0));
+    const std::string a = "a", ab = "ab", high = "\xff", a0("a\0", 2);
+    CHECK(before(a, ab));
+    CHECK(before(a, a0));
+    CHECK(before(a0, ab));
+    CHECK(before(ab, high));
+    CHECK(!before(high, a));
+    CHECK(!before(a, a));
   }
 
   TEST_CASE("key_hasher: keys that differ in one bit or in length differ, in low and high bits, whatever the seed") {

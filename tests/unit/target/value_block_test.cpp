@@ -21,6 +21,7 @@ TEST_SUITE("target/value_block") {
       value_block* const b = pool.allocate(length);
       REQUIRE(b != nullptr);
       CHECK(b->length_bytes == length);
+      CHECK(reinterpret_cast<std::uintptr_t>(b->data()) % 64 == 0);
       if (length != 0) {
         b->data()[0] = std::byte{1};
         b->data()[length - 1] = std::byte{2};

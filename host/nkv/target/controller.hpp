@@ -233,7 +233,10 @@ class controller final : public pollable {
     std::uint16_t vector = 0;
 
     [[nodiscard]] std::uint32_t used() const noexcept { return tail >= head ? tail - head : tail + entries - head; }
-    [[nodiscard]] bool has_room() const noexcept { return used() + outstanding < entries - 1; }
+    /// Whether there is room for one completion besides `more` that are not counted as outstanding yet.
+    [[nodiscard]] bool has_room(std::uint32_t more = 0) const noexcept {
+      return used() + outstanding + more < entries - 1;
+    }
   };
 
   struct submission_queue_state {
@@ -516,29 +519,65 @@ class controller final : public pollable {
     }
     if (sq.head == sq.tail || sq.stopped || sq.deleting || sq.base == nullptr || cq.base == nullptr) return 0;
     unsigned done = 0;
-    for (; sq.head != sq.tail && done < burst; ++done) {
-      if (!cq.has_room()) {
-        if (!update_head(cq)) break;
-        if (!cq.has_room()) {
-          blocked_on_cq_ = true;
-          break;
-        }
-      }
-      request* const r = sq.qid == 0 ? &admin_request_ : take_request();
-      if (r == nullptr) break;  // as many outstanding as allowed: goes on when one ends
-      // The only access to the client's entry: from here on nothing it writes there matters.
-      copy_once(&r->command, sq.base + std::size_t{sq.head} * sizeof(sqe), sizeof(sqe));
-      sq.head = sq.head + 1 == sq.entries ? 0 : sq.head + 1;
-      r->sqid = sq.qid;
-      if (sq.qid != 0) {
-        execute(*r, sq);
-      } else {
-        execute_admin(*r, sq);
+    if (sq.qid == 0) {
+      for (; done < burst && sq.head != sq.tail && fetch(sq, 0, admin_request_); ++done) {
+        execute_admin(admin_request_, sq);
         // It may have reset, stopped or deleted anything.
         if (state_ != state::ready) return done + 1;
       }
+      return done;
+    }
+    while (done < burst) {
+      std::array<request*, fetched_at_once> fetched;
+      unsigned n = 0;
+      while (n < fetched.size() && sq.head != sq.tail) {
+        request* const r = take_request();
+        if (r == nullptr) break;  // as many outstanding as allowed: goes on when one ends
+        if (!fetch(sq, n, *r)) {
+          give_back(*r);
+          break;
+        }
+        fetched[n++] = r;
+      }
+      if (n > 1) expect({fetched.data(), n});
+      for (unsigned i = 0; i < n; ++i) execute(*fetched[i], sq);
+      done += n;
+      if (n < fetched.size()) break;
     }
     return done;
+  }
+
+  /// Copies the queue's next command.
+  /// @param ahead of it so many were fetched and are not executed yet
+  /// @return false where there is no room for its completion
+  /// @pre there is one
+  bool fetch(submission_queue_state& sq, std::uint32_t ahead, request& r) noexcept {
+    if (!sq.cq->has_room(ahead)) {
+      if (!update_head(*sq.cq)) return false;
+      if (!sq.cq->has_room(ahead)) {
+        blocked_on_cq_ = true;
+        return false;
+      }
+    }
+    // The only access to the client's entry: from here on nothing it writes there matters.
+    copy_once(&r.command, sq.base + std::size_t{sq.head} * sizeof(sqe), sizeof(sqe));
+    sq.head = sq.head + 1 == sq.entries ? 0 : sq.head + 1;
+    r.sqid = sq.qid;
+    return true;
+  }
+
+  /// Lets the store know of commands that it is about to be asked for.
+  void expect(span<request* const> fetched) noexcept {
+    const std::shared_ptr<kv_namespace>* const ns = admin_.find(fetched[0]->command.nsid());
+    if (ns == nullptr) return;
+    std::array<byte_span, fetched_at_once> keys;
+    std::size_t n = 0;
+    for (request* const r : fetched)
+      if (r->command.nsid() == (*ns)->nsid()) {
+        const byte_span key = kv_executor::probable_key(*r);
+        if (!key.empty()) keys[n++] = key;
+      }
+    (*ns)->store().expect({keys.data(), n});
   }
 
   // Requests
@@ -862,6 +901,7 @@ class controller final : public pollable {
   }
 
   static constexpr unsigned burst = 32;  ///< commands of one queue before the next queue's turn
+  static constexpr unsigned fetched_at_once = 8;
 
   const controller_options options_;
   std::uint32_t* const doorbells_;

@@ -74,6 +74,15 @@ struct kv_executor {
     }
   }
 
+  /// The key that the command's dwords hold, before anything was checked; empty where they hold none. Lives as long as
+  /// `r` and until begin().
+  [[nodiscard]] static byte_span probable_key(request& r) noexcept {
+    const std::uint32_t length = r.command.cdw(11) & 0xffu;
+    if (length > max_inline_key_bytes) return {};
+    copy_inline_key(r);
+    return {r.head, length};
+  }
+
   /// Goes on after `more`. @return done: r.reply is set
   [[nodiscard]] static progress proceed(request& r) noexcept {
     const progress p = r.ns->store().proceed(r.op);
@@ -148,10 +157,13 @@ struct kv_executor {
     const std::uint32_t length = r.command.cdw(11) & 0xffu;
     if (length > max_inline_key_bytes || length > r.ns->max_key_bytes() || (length == 0 && !may_be_empty))
       return generic(sc);
-    const std::uint32_t words[4] = {r.command.cdw(2), r.command.cdw(3), r.command.cdw(14), r.command.cdw(15)};
-    std::memcpy(r.head, words, sizeof words);
+    copy_inline_key(r);
     r.op.key = {r.head, length};
     return {};
+  }
+  static void copy_inline_key(request& r) noexcept {
+    const std::uint32_t words[4] = {r.command.cdw(2), r.command.cdw(3), r.command.cdw(14), r.command.cdw(15)};
+    std::memcpy(r.head, words, sizeof words);
   }
 
   /// The key in the head of the data: `[u16 LE length][key]`, copied into r.head once and only looked at there.

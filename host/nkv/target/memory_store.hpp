@@ -89,6 +89,26 @@ class memory_store final : public store {
     op.result = store_result::aborted;
   }
 
+  void expect(span<const byte_span> keys) noexcept override {
+    // What is in the cache anyway only costs.
+    if (used_bytes_.load(std::memory_order_relaxed) < cached_bytes) return;
+    std::array<hashed_key, most_expected> hashed;
+    const std::size_t n = std::min(keys.size(), hashed.size());
+    // Step by step for all, so that each step's accesses to memory go on side by side. Values are left out: the
+    // processor sees a copy coming by itself, and an Exist does not need them.
+    for (std::size_t i = 0; i < n; ++i) {
+      hashed[i] = {keys[i], hasher_(keys[i])};
+      shard& s = shard_of(hashed[i]);
+      const std::lock_guard lock(s.mutex);
+      s.by_key.prefetch_slot(hashed[i].hash);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      shard& s = shard_of(hashed[i]);
+      const std::lock_guard lock(s.mutex);
+      s.by_key.prefetch_entry(hashed[i].hash);
+    }
+  }
+
   [[nodiscard]] std::uint64_t max_value_bytes() const noexcept override { return options_.max_value_bytes; }
   [[nodiscard]] bool has_ttl() const noexcept override { return true; }
   /// Keys whose time is over count until their memory is given back.
@@ -133,6 +153,8 @@ class memory_store final : public store {
   static constexpr std::size_t shard_count = 32;
   static constexpr std::uint64_t copy_under_lock_bytes = 16 * 1024;
   static constexpr std::uint64_t slice_bytes = 256 * 1024;
+  static constexpr std::uint64_t cached_bytes = 4u << 20;
+  static constexpr std::size_t most_expected = 16;
   static constexpr unsigned list_keys_under_lock = 256;
   static constexpr unsigned list_turns_at_once = 8;
   static constexpr unsigned listing_counted_keys = 16384;

@@ -170,6 +170,10 @@ class store {
   /// that was taken from finished_operations.
   virtual void cancel(store_operation& op) noexcept { static_cast<void>(op); }
 
+  /// Hints that operations on these keys are about to be submitted, on this thread: a store may begin to fetch what it
+  /// will need. Changes nothing; keys may be of any length and content.
+  virtual void expect(span<const byte_span> keys) noexcept { static_cast<void>(keys); }
+
   /// The longest value that the store takes.
   [[nodiscard]] virtual std::uint64_t max_value_bytes() const noexcept = 0;
   /// The longest key that the store takes, at most 255.

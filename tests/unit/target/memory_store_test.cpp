@@ -294,6 +294,22 @@ TEST_SUITE("target/memory_store") {
                      [](const auto& k, const auto& m) { return k == m.first; }));
   }
 
+  TEST_CASE("expect: changes nothing, whatever the keys and however many") {
+    memory_store s;
+    std::vector<std::string> all = {"", std::string(255, 'x'), "absent"};
+    s.expect({});
+    for (int i = 0; i < 400; ++i) {
+      all.push_back("key" + std::to_string(i));
+      REQUIRE(put(s, all.back(), std::string(16000, static_cast<char>(i))) == store_result::ok);
+    }
+    std::vector<byte_span> keys;
+    for (const std::string& k : all) keys.emplace_back(reinterpret_cast<const std::byte*>(k.data()), k.size());
+    for (std::size_t at = 0; at < keys.size(); at += 8) s.expect({keys.data() + at, std::min(keys.size() - at, at)});
+    CHECK(s.usage().keys == 400);
+    CHECK(exist(s, "absent") == store_result::absent);
+    for (int i = 0; i < 400; ++i) CHECK(get(s, "key" + std::to_string(i)) == std::string(16000, static_cast<char>(i)));
+  }
+
   TEST_CASE("list: in rising order from the start key, which counts itself and need not exist") {
     memory_store s;
     for (const char* k : {"b", "a", "ab", "c", "\xff", "abc"}) REQUIRE(put(s, k, "v") == store_result::ok);

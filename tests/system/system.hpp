@@ -142,6 +142,10 @@ class complaints {
     const std::lock_guard lock(mutex_);
     return count_ != 0;
   }
+  [[nodiscard]] std::string text() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
   void check() const {
     const std::lock_guard lock(mutex_);
     CHECK_MESSAGE(count_ == 0, count_ << " things went wrong:\n" << text_);

@@ -30,7 +30,7 @@ constexpr std::uint64_t default_operations = 20'000;
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t slot_bytes = 2 * page;
-constexpr std::size_t slots_each = 64;  // of one worker
+constexpr std::size_t slots_each = 256;  // of one worker
 constexpr unsigned workers = 4;
 constexpr unsigned keys_each = 12;
 constexpr std::size_t most_in_flight = 4;  // of one worker, besides what it has let go of
@@ -777,24 +777,27 @@ TEST_SUITE("system/faults") {
   TEST_CASE("a target that lies -> the model says so") {
     struct lie {
       const char* name;
-      const char* said;
+      std::vector<const char*> said;  ///< one of these
       std::vector<fault> faults;
       std::uint64_t patience_ms = 60'000;
     };
     const lie lies[] = {
-        {"loses", "lost: ", {fault::drain}},
-        {"forgets", "lost: ", {fault::kill}},
-        {"mixes", "another key's value: ", {fault::drain}},
-        {"tears", "value", {fault::drain}},
-        {"scribbles", "a quiesced buffer was written", {fault::drain}},
-        {"swallows", "never ", {fault::drain}, 3000},
+        {"loses", {"lost: "}, {fault::drain}},
+        {"forgets", {"lost: "}, {fault::kill}},
+        {"mixes", {"another key's value: ", "lost: "}, {fault::drain}},
+        {"tears", {"another key's value: ", "a torn value: "}, {fault::drain}},
+        // Another operation may have the buffer again by then.
+        {"scribbles", {"a quiesced buffer was written", "value: ", "memory of"}, {fault::drain}},
+        {"swallows", {"never "}, {fault::drain}, 3000},
     };
     for (const lie& l : lies) {
       CAPTURE(std::string(l.name));
       conductor all({.lie = l.name, .faults = l.faults, .operations = 4000, .seed = 7, .patience_ms = l.patience_ms});
       all.run();
       const std::string text = all.wrong().text();
-      CHECK_MESSAGE(text.find(l.said) != std::string::npos, text);
+      CHECK_MESSAGE(
+          std::any_of(l.said.begin(), l.said.end(), [&](const char* s) { return text.find(s) != std::string::npos; }),
+          text);
     }
   }
 }

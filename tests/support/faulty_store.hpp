@@ -87,7 +87,7 @@ class faulty_store final : public nkv::target::store {
         return nkv::target::progress::done;
       }
       if (const auto what = dice_() % 100; what >= 70) {
-        const unsigned most_us = what < 98 ? 1500 : 40'000;
+        const unsigned most_us = what < 96 ? 1500 : 40'000;
         ++delays_;
         held_.push_back({&op, clock::now() + std::chrono::microseconds(dice_() % most_us)});
         changed_.notify_one();

@@ -644,7 +644,7 @@ class conductor {
       count(first.ref().queue(), how);
       count(second.ref().queue(), how);
       count(third.ref().queue(), how);
-      if (how == fault::leave && dice_.one_in(2)) c_.reset();
+      if (how == fault::leave && dice_.one_in(4)) c_.reset();
     }
     ++sum_.faults[index(how)];
     if (how == fault::leave)
@@ -777,7 +777,7 @@ TEST_SUITE("system/faults") {
   TEST_CASE("this process: reset, left, slow -> nothing lost, mixed, late, written after or stuck") {
     run_well({.kind = served::inproc,
               .faults = {fault::reset, fault::shutdown, fault::leave, fault::drain},
-              .operations = from_environment("NKV_FAULT_OPERATIONS", default_operations) / 4});
+              .operations = from_environment("NKV_FAULT_OPERATIONS", default_operations) / 2});
   }
 
   TEST_CASE("a target that lies -> the model says so") {

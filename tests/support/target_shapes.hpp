@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <support/faulty_store.hpp>
 #include <support/gated_store.hpp>
 
 #include <nkv/kv/key_encoding.hpp>
@@ -27,6 +28,7 @@ struct target_shape {
   ///         values to 100000 (more than one transfer); 3 and 4 as in plain
   /// bounded 1 inline_cdw, values to 16 MiB; 2 payload_head, values to 64 MiB; 3 and 4 as in plain
   /// gated   1 inline_cdw, 2 payload_head, over a gated_store
+  /// faulty:LIE:FILE  the same, over a faulty_store that lies and has FILE and a number
   static target_shape named(const std::string& name) {
     target_shape shape;
     auto s = std::make_shared<nkv::target::subsystem>();
@@ -71,10 +73,17 @@ struct target_shape {
     } else if (name == "gated") {
       good = add(options(1, key_encoding::inline_cdw), std::make_shared<gated_store>()) &&
              add(options(2, key_encoding::payload_head), std::make_shared<gated_store>());
+    } else if (name.rfind("faulty:", 0) == 0) {
+      const std::size_t file = name.find(':', 7) + 1;
+      const auto faulty = [&](const char* number) {
+        return std::make_shared<faulty_store>(name.substr(file) + number, name.substr(7, file - 8));
+      };
+      good = add(options(1, key_encoding::inline_cdw), faulty("1")) &&
+             add(options(2, key_encoding::payload_head), faulty("2"));
     } else {
       return shape;
     }
-    if (name != "gated")
+    if (name != "gated" && name.rfind("faulty:", 0) != 0)
       good = good && add(read_only(3, key_encoding::inline_cdw), memory()) &&
              add(read_only(4, key_encoding::payload_head), memory());
     if (good) shape.subsystem = std::move(s);

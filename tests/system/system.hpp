@@ -89,8 +89,8 @@ class served {
   /// inproc: ends the server.
   void stop() { server_.reset(); }
 
-  [[nodiscard]] nkv::host::controller connect() const {
-    auto c = nkv::host::connect(endpoint_, {}, soon());
+  [[nodiscard]] nkv::host::controller connect(const nkv::host::connect_options& options = {}) const {
+    auto c = nkv::host::connect(endpoint_, options, soon());
     REQUIRE_MESSAGE(c, nkv::host::describe(c.error()));
     return *std::move(c);
   }
@@ -141,6 +141,10 @@ class complaints {
   [[nodiscard]] bool any() const {
     const std::lock_guard lock(mutex_);
     return count_ != 0;
+  }
+  [[nodiscard]] std::string text() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
   }
   void check() const {
     const std::lock_guard lock(mutex_);

@@ -83,7 +83,9 @@ class completion_queue {
     if (head - counters_->cq_rung < interval_) [[likely]]
       return;
     // In a child after fork() the counters are wiped and the doorbell is the parent's.
-    if (counters_->liveness == static_cast<std::uint32_t>(queue_liveness::wiped)) return;
+    // Atomic: the owner writes the word whenever the controller is lost.
+    if (Atomics::load_relaxed(&counters_->liveness, system_scope) == static_cast<std::uint32_t>(queue_liveness::wiped))
+      return;
     counters_->cq_rung = head;
     Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
     doorbell.ring_cq_head(head & mask_);

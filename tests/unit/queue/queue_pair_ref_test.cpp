@@ -298,6 +298,19 @@ TEST_SUITE("queue/queue_pair_ref") {
     }
   }
 
+  TEST_CASE_TEMPLATE("lost while a completion is read: it is told, and its head rung", Sharing, exclusive, shared) {
+    for (int n = 0; n < 50; ++n) {
+      queue_rig<Sharing> rig(2, 2);  // so short a ring has a doorbell an entry
+      const ticket t = *rig.ref.submit(exist_of(1));
+      rig.controller.fetch();
+      REQUIRE(rig.controller.complete(0));
+      std::thread owner([&] { rig.ref.set_liveness(queue_liveness::lost); });
+      CHECK(rig.ref.take(t).status.ok());
+      CHECK(rig.doorbells[1] == 1);
+      owner.join();
+    }
+  }
+
   TEST_CASE_TEMPLATE("post without ring, then one ring: one doorbell a batch", Sharing, exclusive, shared) {
     queue_rig<Sharing> rig(64);
     for (int batch = 0; batch < 20; ++batch) {

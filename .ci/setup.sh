@@ -21,9 +21,11 @@ test=(
   clang-format-19
   clang-tidy-19
   doctest-dev
+  g++-aarch64-linux-gnu
   libclang-rt-19-dev
   pkg-config
   python3
+  qemu-user
 )
 bench=(
   "${build[@]}"

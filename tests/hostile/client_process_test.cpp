@@ -2,6 +2,7 @@
 //
 // Clients that are processes of their own, stopped and killed with live queues; and a child that inherits its parent's.
 #include <hostile/steady_client.hpp>
+#include <support/wipes_on_fork.hpp>
 
 #include <sys/wait.h>
 
@@ -111,6 +112,7 @@ TEST_SUITE("hostile/client_process") {
   }
 
   TEST_CASE("forked: a child that uses its parent's queue -> client/forked, and the parent notices nothing") {
+    if (!nkv_test::wipes_on_fork()) return;
     served target(served::vfio_user);
     auto c = nkv::host::connect(target.endpoint(), {}, soon());
     REQUIRE(c);

@@ -3,8 +3,8 @@
 """summary.py RESULTS SECONDS [LABEL...]: what ./tests/run prints at its end; summary.py --self-test: its own proof.
 
 RESULTS holds a JUnit file NUMBER.PRESET.xml per run of ctest, and `steps` with a line NAME, SECONDS, OUTCOME per
-configure and build. Prints the failures, the skips with their reasons and each suite's share of the time; the last line
-is the count. Exits 1 where something failed or nothing passed.
+configure and build. Prints each suite's share of the time, how many passed in each preset, the skips with their reasons
+and the failures; the last line is the count. Exits 1 where something failed or nothing passed.
 """
 
 import collections
@@ -22,8 +22,8 @@ PARTLY = re.compile(r"^(\d+) of (\d+) test cases skipped$", re.M)
 
 
 def summarise(results, seconds, labels):
-    passed, failed, skipped, partly = 0, [], [], []
-    suites = collections.Counter()
+    failed, skipped, partly = [], [], []
+    suites, passed = collections.Counter(), collections.Counter()
 
     steps = results / "steps"
     for line in steps.read_text().splitlines() if steps.exists() else []:
@@ -41,7 +41,7 @@ def summarise(results, seconds, labels):
             suites[f"{preset}: {suite}"] += float(case.get("time") or 0)
             status = case.get("status")
             if status == "run":
-                passed += 1
+                passed[preset] += 1
                 if name.startswith("nkv.unit.support."):
                     continue  # skips in order to show that a skip is counted
                 partly += [f"{preset}: {name}: {found.group()}" for found in PARTLY.finditer(output)]
@@ -67,12 +67,14 @@ def summarise(results, seconds, labels):
             small += spent
     print(f"{small:8.1f} s {100 * small / total:5.1f} %  all others")
     print(f"{seconds:8.1f} s          by the clock")
+    if passed:
+        print("\n=== passed", *(f"{preset}: {count} passed" for preset, count in passed.items()), sep="\n")
     for title, lines in (("skipped", skipped), ("skipped within a test that passed", partly), ("failed", failed)):
         if lines:
             print(f"\n=== {title}", *lines, sep="\n")
     if not passed and not failed and not skipped:
         print(f"\nno test carries the label {' '.join(labels)}")
-    print(f"\n{passed} passed, {len(failed)} failed, {len(skipped)} skipped")
+    print(f"\n{sum(passed.values())} passed, {len(failed)} failed, {len(skipped)} skipped")
     return 1 if failed or not (passed or skipped) else 0
 
 
@@ -89,6 +91,7 @@ set_tests_properties(skip PROPERTIES SKIP_RETURN_CODE 77)
 set_tests_properties(slow PROPERTIES TIMEOUT 0.2)
 """
 EXPECTED = [
+    "\nhost: 2 passed\n",
     "host: skip: another reason",
     "host: partly: a reason",
     "host: fail\n",

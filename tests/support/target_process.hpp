@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,8 @@
 namespace nkv_test {
 
 /// A target in a process of its own, a program that says `ready` when it serves and ends with its standard input. It
-/// ends with this object, and with this process.
+/// ends with this object, and with this process. It runs under the emulator that NKV_EMULATOR names, words with blanks
+/// between them, if this does: nothing but the kernel's binfmt would find it out, and few machines have that set.
 class target_process {
  public:
   target_process() = default;
@@ -35,8 +37,15 @@ class target_process {
     int in[2] = {-1, -1};
     if (::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(in, O_CLOEXEC) != 0)
       return std::string("pipe: ") + std::strerror(errno);
-    std::vector<char*> argv = {const_cast<char*>(program.c_str())};
-    for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    std::vector<std::string> words;
+    if (const char* const emulator = std::getenv("NKV_EMULATOR")) {
+      std::istringstream all(emulator);
+      for (std::string word; all >> word;) words.push_back(word);
+    }
+    words.push_back(program);
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t parent = ::getpid();
     pid_ = ::fork();
@@ -45,7 +54,7 @@ class target_process {
       if (::getppid() != parent) ::_exit(1);
       ::dup2(in[0], 0);
       ::dup2(out[1], 1);
-      ::execv(program.c_str(), argv.data());
+      ::execvp(argv[0], argv.data());
       ::_exit(127);
     }
     ::close(in[0]);

@@ -19,7 +19,7 @@ namespace host {
 /// it sleeps; or, where the target lets nothing be mapped, register writes through the transport.
 ///
 /// A plain value; the transport and the mapping outlive every copy. Any thread; mapped, it is one locked exchange and
-/// one load of a word that seldom changes.
+/// one load of a word that seldom changes. What is mapped is memory: the BAR of a device takes no exchange.
 class host_doorbell {
  public:
   constexpr host_doorbell() noexcept = default;
@@ -55,8 +55,8 @@ class host_doorbell {
     // Two orders. Release: the SQE stores (the CQE loads) before the doorbell, which the target loads with acquire. And
     // store-load: the doorbell store before the load of `asleep`, as the target stores `asleep` before it looks at the
     // doorbells a last time; so either it sees the doorbell or we see that it sleeps. Release and acquire do not order
-    // the second pair: the exchange is a full barrier on x86, and on arm64 the pair of sequentially consistent
-    // accesses.
+    // the second pair. On x86 the exchange is a full barrier; on arm64 it is no more than a release (`swpal`, `stlxr`),
+    // and the load is an `ldar`, which does not pass an earlier release as an acquire's `ldapr` may.
     __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(asleep_, __ATOMIC_SEQ_CST) != 0) [[unlikely]]
       wake();

@@ -13,6 +13,10 @@ namespace nkv::inline NKV_ABI {
 /// Every queue template takes its accesses from a policy of this shape, so that an exploring policy can replace it.
 /// `T` is a 4- or 8-byte integer, naturally aligned. The read-modify-write functions are acquire-release and return
 /// the value before the change. Host and device; any thread.
+///
+/// On x86 an acquire and a release are plain moves that the compiler keeps in order. On arm64 they are `ldar` (or
+/// `ldapr`) and `stlr`, and a read-modify-write is `swpal` or its like, or a loop of `ldaxr` and `stlxr`. That orders
+/// for other processors; a store that a device takes as its signal is mapped_doorbell's business.
 struct native_atomics {
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_relaxed(const T* p, scope_constant<S> s) noexcept {

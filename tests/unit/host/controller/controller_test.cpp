@@ -2,6 +2,7 @@
 #include <nkv/host/controller/controller.hpp>
 #include <nkv/host/controller/controller_options.hpp>
 #include <support/attach_scripted.hpp>
+#include <support/wipes_on_fork.hpp>
 
 #include <doctest/doctest.h>
 
@@ -262,6 +263,7 @@ TEST_SUITE("host/controller/controller") {
   }
 
   TEST_CASE("fork: the child gets client/forked and an empty queue, and its end leaves the parent alone") {
+    if (!nkv_test::wipes_on_fork()) return;
     const auto s = std::make_shared<script>();
     s->add_kv(1);
     std::optional<controller> c = *attach(s);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <nkv/host/vfio_user/socket.hpp>
+#include <support/skip.hpp>
 #include <support/vfio_user_peer.hpp>
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
@@ -51,6 +54,33 @@ message some_message(std::size_t payload_bytes) {
   m.flags = 1;
   for (std::size_t i = 0; i < payload_bytes; ++i) m.payload.push_back(static_cast<unsigned char>(i));
   return m;
+}
+
+/// Whether descriptors for which a receiver has no room are closed, as the kernel itself shows it; qemu-user 7.2 keeps
+/// them, out of the receiver's sight.
+bool closes_unreceived() {
+  const std::size_t before = nkv_test::open_fds();
+  int ends[2] = {-1, -1};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  peer there(ends[1]);
+  message m = some_message(0);
+  m.fds.assign(9, ends[0]);
+  REQUIRE(there.send(m));
+  alignas(cmsghdr) char control[CMSG_LEN(sizeof(int))] = {};
+  char bytes[64];
+  iovec data{bytes, sizeof bytes};
+  msghdr in{};
+  in.msg_iov = &data;
+  in.msg_iovlen = 1;
+  in.msg_control = control;
+  in.msg_controllen = sizeof control;
+  REQUIRE(::recvmsg(ends[0], &in, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0);
+  int one = -1;
+  std::memcpy(&one, CMSG_DATA(CMSG_FIRSTHDR(&in)), sizeof one);
+  ::close(one);
+  ::close(ends[0]);
+  there.close();
+  return nkv_test::open_fds() == before;
 }
 
 }  // namespace
@@ -141,6 +171,8 @@ TEST_SUITE("host/vfio_user/socket") {
   }
 
   TEST_CASE("receive: more descriptors than a message may carry -> protocol_error, none is leaked") {
+    const bool closes = closes_unreceived();
+    if (!closes) nkv_test::skip("descriptors for which a receiver has no room stay open here");
     for (const std::size_t count : {17u, 40u, 200u}) {
       const std::size_t before = nkv_test::open_fds();
       {
@@ -152,7 +184,7 @@ TEST_SUITE("host/vfio_user/socket") {
         ::close(fd);
         CHECK(p.receive() == status{client_status::protocol_error});
       }
-      CHECK(nkv_test::open_fds() == before);
+      if (closes) CHECK(nkv_test::open_fds() == before);
     }
   }
 

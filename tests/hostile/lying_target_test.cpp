@@ -78,7 +78,7 @@ constexpr told all[] = {
     {lie::never, 6, fine | late | other_kind | lost, fine | late, brief, true},
     {lie::phase_stuck, 20, fine | late | other_kind | lost, fine | late, brief, true},
     {lie::ring_flooded, 10, fine | late | other_kind | lost, fine | late, brief, true},
-    {lie::fatal, 20, fine | late | lost | other_kind, fine | late | lost, brief, true},
+    {lie::fatal, 8, fine | late | lost | other_kind, fine | late | lost, brief, true},
     {lie::list_noise, 2, fine, fine | malformed | late, 200, true},
     {lie::identify_noise, 2, anything, fine, 1000, true},
     {lie::registers_noise, 2, anything, fine | late | lost | malformed, brief, false},
@@ -361,21 +361,22 @@ class liar {
 template <class Ns>
 void staged_calls(verdict& v, const Ns& ns, unsigned times) {
   for (unsigned i = 0; i < times && !v.any(); ++i) {
+    const std::string key = "staged" + std::to_string(i);
     const std::size_t size = 1 + i * 1711 % 5000;
     std::vector<std::byte> value(size);
     fill_pattern(value.data(), size, i);
     v.operation("staged store", [&](host::deadline until) {
-      return ns.store(bytes_of("staged"), {value.data(), size}, until).status;
+      return ns.store(bytes_of(key), {value.data(), size}, until).status;
     });
     guarded_bytes room(size);
     outcome o;
     v.operation("staged retrieve", [&](host::deadline until) {
-      o = ns.retrieve(bytes_of("staged"), room.last(size), until);
+      o = ns.retrieve(bytes_of(key), room.last(size), until);
       return o.status;
     });
     if (o.ok()) v.expect(o.length_bytes <= size, "a value of more than there was room for");
     v.operation("retrieve_all", [&](host::deadline until) {
-      const auto whole = ns.retrieve_all(bytes_of("staged"), until);
+      const auto whole = ns.retrieve_all(bytes_of(key), until);
       return whole ? status() : whole.error();
     });
     v.operation("staged list", [&](host::deadline until) {
@@ -489,7 +490,7 @@ TEST_SUITE("hostile/lying_target") {
     server.honest();
     std::set<lie> seen;
     for (const told& t : all) {
-      const char* const name = foreign::lie_names[static_cast<std::size_t>(t.which)];
+      const std::string name = foreign::lie_names[static_cast<std::size_t>(t.which)];
       CAPTURE(name);
       CHECK(seen.insert(t.which).second);
       const std::uint64_t ms = ms_of([&] {
@@ -500,7 +501,7 @@ TEST_SUITE("hostile/lying_target") {
       });
       const std::uint64_t times = server.what().told(t.which);
       CHECK(times > 0);
-      std::printf("%-18s told %llu times, %llu ms\n", name, static_cast<unsigned long long>(times),
+      std::printf("%-18s told %llu times, %llu ms\n", name.c_str(), static_cast<unsigned long long>(times),
                   static_cast<unsigned long long>(ms));
     }
     CHECK(seen.size() + 1 == static_cast<std::size_t>(lie::count));

@@ -147,8 +147,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::set<std::string> names;
   for (const target::configured_subsystem& s : o.subsystems) {
     require(names.insert(s.options.subnqn).second, "a subsystem's name is its own");
-    require(s.options.max_controllers >= 1 && s.controller.max_io_queue_pairs >= 1 && s.controller.max_queue_entries >= 2,
-            "a subsystem has room for a client");
+    require(
+        s.options.max_controllers >= 1 && s.controller.max_io_queue_pairs >= 1 && s.controller.max_queue_entries >= 2,
+        "a subsystem has room for a client");
     require(s.controller.max_io_queue_pairs <= 64 && s.controller.max_queue_entries <= 65536, "queues that there are");
     std::set<std::uint32_t> nsids;
     for (const target::configured_namespace& ns : s.namespaces) {

@@ -16,9 +16,9 @@
 #include <set>
 
 using namespace nkv_test;
+using nkv::status_code_type;
 using nkv_test::foreign::lie;
 using nkv_test::foreign::lies;
-using nkv::status_code_type;
 namespace host = nkv::host;
 
 namespace {
@@ -30,12 +30,12 @@ constexpr bool sanitized = false;
 #endif
 
 // Ways in which a call may end.
-constexpr unsigned fine = 1;        // success, or a miss
-constexpr unsigned late = 2;        // its deadline, and where nobody knows what became of a Store
-constexpr unsigned lost = 4;        // the connection or the controller
-constexpr unsigned malformed = 8;   // what came makes no sense
-constexpr unsigned too_large = 16;  // more than the buffer
-constexpr unsigned refused = 32;    // by the target: a status of NVMe, or an errno
+constexpr unsigned fine = 1;         // success, or a miss
+constexpr unsigned late = 2;         // its deadline, and where nobody knows what became of a Store
+constexpr unsigned lost = 4;         // the connection or the controller
+constexpr unsigned malformed = 8;    // what came makes no sense
+constexpr unsigned too_large = 16;   // more than the buffer
+constexpr unsigned refused = 32;     // by the target: a status of NVMe, or an errno
 constexpr unsigned other_kind = 64;  // not a target for us: unsupported, no such namespace, of another command set
 constexpr unsigned anything = 127;
 
@@ -140,7 +140,8 @@ class verdict {
 /// Memory of the caller's, shared with the target, between two pages that nobody may touch.
 class fenced_memory {
  public:
-  explicit fenced_memory(std::size_t bytes) : bytes_(bytes), fd_(::memfd_create("fenced", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
+  explicit fenced_memory(std::size_t bytes)
+      : bytes_(bytes), fd_(::memfd_create("fenced", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {
     REQUIRE(::ftruncate(fd_.get(), static_cast<off_t>(bytes)) == 0);
     REQUIRE(::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
     void* const at = ::mmap(nullptr, bytes + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -171,8 +172,8 @@ constexpr std::byte fence{0xa5};
 
 using shared_ref = kv<nkv::shared>;
 
-/// One thread's work over registered memory, in which each use has a slot of its own that ends the memory or is followed
-/// by bytes that stay as they are.
+/// One thread's work over registered memory, in which each use has a slot of its own that ends the memory or is
+/// followed by bytes that stay as they are.
 class worker {
  public:
   worker(verdict& v, const shared_ref& ns, const host::registration& memory, unsigned number)
@@ -186,9 +187,8 @@ class worker {
       const std::uint64_t seed = number_ * 100 + round;
       const std::size_t size = 1 + (seed * 613) % 4000;
       if (!store_and_retrieve(key, size, seed) || !ask(key) || !list() || !many(key, seed)) return;
-      const unsigned removed = verdict_.operation("remove", [&](host::deadline until) {
-        return ns_.remove(bytes_of(key), until).status;
-      });
+      const unsigned removed =
+          verdict_.operation("remove", [&](host::deadline until) { return ns_.remove(bytes_of(key), until).status; });
       if (removed == lost) return;
     }
   }
@@ -238,11 +238,9 @@ class worker {
     std::array<key_view, 5> keys;
     for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = bytes_of(names[i]);
     std::uint64_t found = 0;
-    const unsigned asked = verdict_.operation("exist", [&](host::deadline until) {
-      return ns_.exist(keys, {&found, 1}, until);
-    });
-    if (asked == fine && verdict_.lie_told().operations == fine)
-      verdict_.expect(found == 0b10101, "which keys exist");
+    const unsigned asked =
+        verdict_.operation("exist", [&](host::deadline until) { return ns_.exist(keys, {&found, 1}, until); });
+    if (asked == fine && verdict_.lie_told().operations == fine) verdict_.expect(found == 0b10101, "which keys exist");
     return asked != lost;
   }
   bool list() {
@@ -250,15 +248,15 @@ class worker {
     std::byte* const at = room(slot_bytes, offset);
     if (at == nullptr) return false;
     const unsigned listed = verdict_.operation("list", [&](host::deadline until) {
-      return ns_.for_each_key(
-                    {}, *memory_.value(offset, slot_bytes), at, until,
-                    [this](key_view k) {
-                      verdict_.expect(!k.empty() && k.size() <= 16, "a key has a length");
-                      volatile std::byte sink{};
-                      for (std::size_t i = 0; i < k.size(); ++i) sink = k[i];
-                      static_cast<void>(sink);
-                      return true;
-                    })
+      return ns_
+          .for_each_key({}, *memory_.value(offset, slot_bytes), at, until,
+                        [this](key_view k) {
+                          verdict_.expect(!k.empty() && k.size() <= 16, "a key has a length");
+                          volatile std::byte sink{};
+                          for (std::size_t i = 0; i < k.size(); ++i) sink = k[i];
+                          static_cast<void>(sink);
+                          return true;
+                        })
           .status;
     });
     return listed != lost;
@@ -283,7 +281,8 @@ class worker {
     if (!b.ended()) b.cancel();
     for (std::size_t i = 0; i < count; ++i) {
       const status s = b.result_of(i).status;
-      verdict_.expect(s == status(client::cancelled) || (kind_of(s) & verdict_.lie_told().operations) != 0, "batched", s);
+      verdict_.expect(s == status(client::cancelled) || (kind_of(s) & verdict_.lie_told().operations) != 0, "batched",
+                      s);
     }
     return ns_.queue().liveness() == nkv::queue_liveness::open;
   }
@@ -365,9 +364,8 @@ void staged_calls(verdict& v, const Ns& ns, unsigned times) {
     const std::size_t size = 1 + i * 1711 % 5000;
     std::vector<std::byte> value(size);
     fill_pattern(value.data(), size, i);
-    v.operation("staged store", [&](host::deadline until) {
-      return ns.store(bytes_of(key), {value.data(), size}, until).status;
-    });
+    v.operation("staged store",
+                [&](host::deadline until) { return ns.store(bytes_of(key), {value.data(), size}, until).status; });
     guarded_bytes room(size);
     outcome o;
     v.operation("staged retrieve", [&](host::deadline until) {
@@ -379,9 +377,8 @@ void staged_calls(verdict& v, const Ns& ns, unsigned times) {
       const auto whole = ns.retrieve_all(bytes_of(key), until);
       return whole ? status() : whole.error();
     });
-    v.operation("staged list", [&](host::deadline until) {
-      return ns.for_each_key({}, [](key_view) { return true; }, until).status;
-    });
+    v.operation("staged list",
+                [&](host::deadline until) { return ns.for_each_key({}, [](key_view) { return true; }, until).status; });
   }
 }
 

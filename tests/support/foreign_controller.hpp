@@ -210,7 +210,8 @@ class controller {
       a.type = static_cast<unsigned>(lies_.random() % lies::false_type);
       a.code = 1 + static_cast<unsigned>(lies_.random() % 255);
     }
-    const bool tells_length = sqid != 0 && (command[0] == op_retrieve || command[0] == op_exist || command[0] == op_list);
+    const bool tells_length =
+        sqid != 0 && (command[0] == op_retrieve || command[0] == op_exist || command[0] == op_list);
     if (tells_length && a.type == 0 && a.code == 0 && lies_.now(lie::length_beyond)) {
       const std::uint32_t room = get<std::uint32_t>(command + 40);
       const std::uint32_t lengths[] = {room + 1, room * 2 + 1, 0x7fffffff, 0xffffffff};
@@ -243,9 +244,7 @@ class controller {
     const timespec a_moment{0, 100'000};
     ::nanosleep(&a_moment, nullptr);
   }
-  answer falsehood() {
-    return {lies::false_type, lies::false_code, static_cast<std::uint32_t>(lies_.random()), true};
-  }
+  answer falsehood() { return {lies::false_type, lies::false_code, static_cast<std::uint32_t>(lies_.random()), true}; }
 
   /// @return whether there was anything
   bool carry_out_late() {

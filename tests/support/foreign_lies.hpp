@@ -43,21 +43,44 @@ enum class lie : std::uint32_t {
   map_fails,          ///< DMA_MAP is an error
   unmap_fails,        ///< DMA_UNMAP is an error
   // The memory of its doorbells
-  no_fd,         ///< it can be mapped, and there is no descriptor
-  foreign_fd,    ///< the descriptor is not of memory
-  short_fd,      ///< the memory is shorter than the region
-  unsealed_fd,   ///< the memory is not sealed against shrinking
-  bar_shrinks,   ///< after the client mapped it, it is cut to nothing, where the kernel lets the server do that
+  no_fd,        ///< it can be mapped, and there is no descriptor
+  foreign_fd,   ///< the descriptor is not of memory
+  short_fd,     ///< the memory is shorter than the region
+  unsealed_fd,  ///< the memory is not sealed against shrinking
+  bar_shrinks,  ///< after the client mapped it, it is cut to nothing, where the kernel lets the server do that
   count
 };
 
-inline constexpr const char* lie_names[] = {
-    "none",           "cid_never_sent",   "completed_twice",   "wrong_sqid",       "wrong_phase",
-    "sq_head_beyond", "length_beyond",    "any_status",        "late",             "never",
-    "phase_stuck",    "ring_flooded",     "fatal",             "list_noise",       "identify_noise",
-    "registers_noise", "closes_in_message", "stops_in_message", "wrong_message_id", "out_of_order",
-    "reply_too_long", "reply_too_short",  "too_many_fds",      "map_fails",        "unmap_fails",
-    "no_fd",          "foreign_fd",       "short_fd",          "unsealed_fd",      "bar_shrinks"};
+inline constexpr const char* lie_names[] = {"none",
+                                            "cid_never_sent",
+                                            "completed_twice",
+                                            "wrong_sqid",
+                                            "wrong_phase",
+                                            "sq_head_beyond",
+                                            "length_beyond",
+                                            "any_status",
+                                            "late",
+                                            "never",
+                                            "phase_stuck",
+                                            "ring_flooded",
+                                            "fatal",
+                                            "list_noise",
+                                            "identify_noise",
+                                            "registers_noise",
+                                            "closes_in_message",
+                                            "stops_in_message",
+                                            "wrong_message_id",
+                                            "out_of_order",
+                                            "reply_too_long",
+                                            "reply_too_short",
+                                            "too_many_fds",
+                                            "map_fails",
+                                            "unmap_fails",
+                                            "no_fd",
+                                            "foreign_fd",
+                                            "short_fd",
+                                            "unsealed_fd",
+                                            "bar_shrinks"};
 static_assert(std::size(lie_names) == static_cast<std::size_t>(lie::count));
 
 /// Which lie a server tells and how often it has: a file that the server and its test map both. Without the file there
@@ -103,8 +126,7 @@ class lies {
 
   /// Whether to tell it here. Counted.
   bool now(lie which) {
-    if (board_ == nullptr ||
-        __atomic_load_n(&board_->telling, __ATOMIC_ACQUIRE) != static_cast<std::uint32_t>(which) ||
+    if (board_ == nullptr || __atomic_load_n(&board_->telling, __ATOMIC_ACQUIRE) != static_cast<std::uint32_t>(which) ||
         random() % __atomic_load_n(&board_->one_in, __ATOMIC_RELAXED) != 0)
       return false;
     __atomic_fetch_add(&board_->told[static_cast<std::size_t>(which)], 1, __ATOMIC_ACQ_REL);

@@ -143,9 +143,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   note_fields(*json.value);
   const target::target_options& o = *parsed.options;
   require(!o.subsystems.empty() && o.subsystems.size() <= 64 && o.listeners.size() <= 64, "so many");
+  require(o.poller.foreign_poll_us >= 1 && o.poller.foreign_poll_us <= 1'000'000, "a poll has an interval");
   std::set<std::string> names;
   for (const target::configured_subsystem& s : o.subsystems) {
     require(names.insert(s.options.subnqn).second, "a subsystem's name is its own");
+    require(
+        s.options.max_controllers >= 1 && s.controller.max_io_queue_pairs >= 1 && s.controller.max_queue_entries >= 2,
+        "a subsystem has room for a client");
+    require(s.controller.max_io_queue_pairs <= 64 && s.controller.max_queue_entries <= 65536, "queues that there are");
     std::set<std::uint32_t> nsids;
     for (const target::configured_namespace& ns : s.namespaces) {
       require(ns.options.nsid != 0 && nsids.insert(ns.options.nsid).second, "an nsid is its own");
@@ -162,6 +167,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto folder = target::vfio_user_directory(l.endpoint);
     require(folder && !folder->empty() && folder->size() + 6 <= 107, "a listener's socket fits its address");
     require(l.socket_mode <= 07777, "a mode has four digits");
+    require(l.max_clients >= 1 && l.max_clients <= 1024, "a listener takes clients");
   }
   return 0;
 }

@@ -34,7 +34,7 @@ SHORT = {
     "command": 30000,
     "config": 40000,
     "endpoint": 200000,
-    "identify": 6000,
+    "identify": 8000,
     "list_page": 300000,
     "vfio_user_target": 20000,
     "vfio_user_transport": 40000,

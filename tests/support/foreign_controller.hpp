@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <support/foreign_lies.hpp>
 #include <support/foreign_memory.hpp>
 #include <support/foreign_modes.hpp>
 #include <support/foreign_store.hpp>
+
+#include <time.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -24,12 +27,19 @@ class controller {
   static constexpr std::uint32_t doorbell_bytes = 4096;
   static constexpr std::uint16_t most_queues = 128;
 
-  controller(const modes& how, const memory& client, store& keys, std::uint32_t* doorbells)
-      : how_(how), memory_(client), store_(keys), doorbells_(doorbells), sqs_(most_queues), cqs_(most_queues) {}
+  controller(const modes& how, const memory& client, store& keys, lies& false_things, std::uint32_t* doorbells)
+      : how_(how),
+        memory_(client),
+        store_(keys),
+        lies_(false_things),
+        doorbells_(doorbells),
+        sqs_(most_queues),
+        cqs_(most_queues) {}
 
   /// @param at offset in BAR0, below 1000h
   [[nodiscard]] std::uint64_t read_register(std::uint64_t at, std::size_t width) const {
     unsigned char file[0x50] = {};
+    if (lies_.now(lie::registers_noise)) return lies_.random() << 32 ^ lies_.random();
     // CAP: MQES, CQR, TO 15 s, DSTRD 0, CSS bits 0 (at 37) and 6 (at 43), 4 KiB pages.
     std::uint64_t cap = (how_.entries - 1) | std::uint64_t{1} << 16 | std::uint64_t{30} << 24 | std::uint64_t{1} << 43;
     if (!how_.io_command_sets_only) cap |= std::uint64_t{1} << 37;
@@ -63,6 +73,7 @@ class controller {
   void reset() {
     for (auto& q : sqs_) q = {};
     for (auto& q : cqs_) q = {};
+    late_.clear();
     std::memset(doorbells_, 0, doorbell_bytes);
     cc_ = csts_ = aqa_ = 0;
     asq_ = acq_ = 0;
@@ -74,7 +85,7 @@ class controller {
   /// Executes what the doorbells announce. @return whether there was anything
   bool work() {
     if (!enabled() || (csts_ & 2u) != 0) return false;
-    bool any = false;
+    bool any = carry_out_late();
     for (std::uint16_t id = 0; id < most_queues; ++id) {
       submission& sq = sqs_[id];
       if (sq.ring == nullptr) continue;
@@ -87,9 +98,18 @@ class controller {
         unsigned char command[64];
         std::memcpy(command, sq.ring + std::size_t{64} * sq.head, sizeof command);
         sq.head = (sq.head + 1) % sq.entries;
-        const answer a = id == 0 ? administer(command) : execute(command);
-        if (a.posted) complete(id, get<std::uint16_t>(command + 2), a);
         any = true;
+        if (lies_.now(lie::fatal)) {
+          csts_ |= 2;
+          return true;
+        }
+        if (lies_.now(lie::never)) continue;
+        if (lies_.now(lie::late)) {
+          late_.push_back({id, now_ns() + late_ns, {}});
+          std::memcpy(late_.back().command, command, sizeof command);
+          continue;
+        }
+        carry_out(id, command);
         if (!enabled()) return true;
       }
     }
@@ -116,6 +136,12 @@ class controller {
     unsigned phase = 1;
   };
 
+  struct late_command {
+    std::uint16_t sqid;
+    std::uint64_t due_ns;
+    unsigned char command[64];
+  };
+
   static answer generic(unsigned code) { return {0, code, 0, true}; }
   static answer specific(unsigned code) { return {1, code, 0, true}; }
   /// 85h to 89h, under the type that this server has them under.
@@ -140,6 +166,7 @@ class controller {
     } else if (was && !is) {
       for (auto& q : sqs_) q = {};
       for (auto& q : cqs_) q = {};
+      late_.clear();
       csts_ = 0;
     } else if ((cc >> 14 & 3u) != 0) {
       csts_ = (csts_ & ~0xcu) | 0x8u;  // shutdown processing complete
@@ -174,19 +201,105 @@ class controller {
     return (q.tail + 1) % q.entries != head % q.entries;
   }
 
+  void carry_out(std::uint16_t sqid, const unsigned char* command) {
+    const auto cid = get<std::uint16_t>(command + 2);
+    lie_before(sqid, cid);
+    answer a = sqid == 0 ? administer(command) : execute(command);
+    if (!a.posted) return;
+    if (lies_.now(lie::any_status)) {
+      a.type = static_cast<unsigned>(lies_.random() % lies::false_type);
+      a.code = 1 + static_cast<unsigned>(lies_.random() % 255);
+    }
+    const bool tells_length =
+        sqid != 0 && (command[0] == op_retrieve || command[0] == op_exist || command[0] == op_list);
+    if (tells_length && a.type == 0 && a.code == 0 && lies_.now(lie::length_beyond)) {
+      const std::uint32_t room = get<std::uint32_t>(command + 40);
+      const std::uint32_t lengths[] = {room + 1, room * 2 + 1, 0x7fffffff, 0xffffffff};
+      a.dw0 = lengths[lies_.random() % 4];
+    }
+    complete(sqid, cid, a);
+    if (sqs_[sqid].ring != nullptr && room(sqs_[sqid].cqid) > 0 && lies_.now(lie::completed_twice))
+      post(sqid, cid, sqid, falsehood());
+    if (sqs_[sqid].ring != nullptr && lies_.now(lie::ring_flooded)) {
+      for (std::uint32_t n = 1 + static_cast<std::uint32_t>(lies_.random() % 300); n != 0; --n)
+        post(sqid, static_cast<std::uint16_t>(lies_.random()), sqid, falsehood());
+    }
+  }
+
+  /// Lies while a command is under way. That somebody believes them shows: there is time before its own completion.
+  void lie_before(std::uint16_t sqid, std::uint16_t cid) {
+    if (room(sqs_[sqid].cqid) < 2) return;
+    if (lies_.now(lie::cid_never_sent)) {
+      // Its place in a table of CIDs with another generation, and the one CID that nobody may use.
+      const std::uint16_t cids[] = {static_cast<std::uint16_t>(cid ^ 0x8000), static_cast<std::uint16_t>(cid ^ 0x4000),
+                                    0xffff};
+      post(sqid, cids[lies_.random() % 3], sqid, falsehood());
+    } else if (lies_.now(lie::wrong_sqid)) {
+      post(sqid, cid, static_cast<std::uint16_t>(sqid + 1), falsehood());
+    } else if (lies_.now(lie::wrong_phase)) {
+      post(sqid, cid, sqid, falsehood(), before_its_lap);
+    } else {
+      return;
+    }
+    const timespec a_moment{0, 100'000};
+    ::nanosleep(&a_moment, nullptr);
+  }
+  answer falsehood() { return {lies::false_type, lies::false_code, static_cast<std::uint32_t>(lies_.random()), true}; }
+
+  /// @return whether there was anything
+  bool carry_out_late() {
+    bool any = false;
+    for (std::size_t i = 0; i < late_.size();) {
+      if (now_ns() < late_[i].due_ns) {
+        ++i;
+        continue;
+      }
+      const late_command its = late_[i];
+      late_.erase(late_.begin() + static_cast<std::ptrdiff_t>(i));
+      any = true;
+      if (sqs_[its.sqid].ring == nullptr) continue;
+      carry_out(its.sqid, its.command);
+      if (!enabled()) break;
+    }
+    return any;
+  }
+  static std::uint64_t now_ns() {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+  }
+
+  /// Entries that can be posted before the ring is full.
+  [[nodiscard]] std::uint32_t room(std::uint16_t cqid) const {
+    const completion_queue& q = cqs_[cqid];
+    if (q.entries == 0) return 0;
+    const std::uint32_t head = __atomic_load_n(doorbells_ + 2 * cqid + 1, __ATOMIC_ACQUIRE) & 0xffff;
+    return (head % q.entries + q.entries - q.tail - 1) % q.entries;
+  }
+
   void complete(std::uint16_t sqid, std::uint16_t cid, const answer& a) {
+    post(sqid, cid, sqid, a, lies_.now(lie::phase_stuck) ? never_its_lap : its_lap);
+  }
+
+  enum lap { its_lap, before_its_lap, never_its_lap };
+  /// @param named the queue that the entry says it is of
+  void post(std::uint16_t sqid, std::uint16_t cid, std::uint16_t named, const answer& a, lap when = its_lap) {
     const submission& sq = sqs_[sqid];
     if (sq.ring == nullptr) return;
     completion_queue& q = cqs_[sq.cqid];
     unsigned char* const at = q.ring + std::size_t{16} * q.tail;
     const bool failed = a.type != 0 || a.code != 0;
     const std::uint32_t dnr = failed && !how_.never_dnr ? 1u << 31 : 0u;
+    const std::uint32_t phase = when == its_lap ? q.phase : q.phase ^ 1;
+    std::uint32_t head = sq.head;
+    if (lies_.now(lie::sq_head_beyond)) head = 0x8000u | static_cast<std::uint32_t>(lies_.random() & 0x7fff);
     put(at + 0, a.dw0);
     put(at + 4, std::uint32_t{0});
-    put(at + 8, sq.head | std::uint32_t{sqid} << 16);
+    put(at + 8, head | std::uint32_t{named} << 16);
     // The phase goes last: with it the entry is there.
-    __atomic_store_n(reinterpret_cast<std::uint32_t*>(at + 12), cid | q.phase << 16 | a.code << 17 | a.type << 25 | dnr,
+    __atomic_store_n(reinterpret_cast<std::uint32_t*>(at + 12), cid | phase << 16 | a.code << 17 | a.type << 25 | dnr,
                      __ATOMIC_RELEASE);
+    if (when == before_its_lap) return;
     if (++q.tail == q.entries) {
       q.tail = 0;
       q.phase ^= 1;
@@ -250,6 +363,7 @@ class controller {
   answer delete_sq(std::uint32_t id) {
     if (!is_queue(id) || sqs_[id].ring == nullptr) return specific(0x01);
     sqs_[id] = {};
+    std::erase_if(late_, [id](const late_command& its) { return its.sqid == id; });
     return {};
   }
   answer delete_cq(std::uint32_t id) {
@@ -289,6 +403,10 @@ class controller {
     const unsigned csi = c[47];
     std::string text(4096, '\0');
     auto* const p = reinterpret_cast<unsigned char*>(text.data());
+    if (lies_.now(lie::identify_noise)) {
+      lies_.fill(p, text.size());
+      return write_page(c, text);
+    }
     const auto list_of_one = [&] {
       if (nsid >= 0xfffffffe) return generic(invalid_namespace);
       if (nsid == 0) put(p, std::uint32_t{1});
@@ -542,7 +660,8 @@ class controller {
       case op_list: {
         if (length < 4) return generic(invalid_field);
         if (const answer a = gather(c, length, true, data); a.code != 0) return a;
-        const std::string all = listing(key, how_.slot_order ? store::order::of_slots : store::order::of_bytes, length);
+        std::string all = listing(key, how_.slot_order ? store::order::of_slots : store::order::of_bytes, length);
+        if (lies_.now(lie::list_noise)) all = list_noise(length);
         scatter(data, 0, all);
         return {};
       }
@@ -618,9 +737,26 @@ class controller {
     return text;
   }
 
+  /// A page of random bytes, or of random keys, of which one length or another is not true.
+  std::string list_noise(std::size_t bytes) {
+    std::string text(bytes, '\0');
+    auto* const p = reinterpret_cast<unsigned char*>(text.data());
+    lies_.fill(p, bytes);
+    if (lies_.random() % 2 == 0) return text;
+    put(p, static_cast<std::uint32_t>(lies_.random() % 64));
+    for (std::size_t at = 4; at + 2 <= bytes; at += 4 + p[at]) {
+      p[at] = static_cast<unsigned char>(lies_.random() % 20);
+      p[at + 1] = lies_.random() % 16 == 0 ? 1 : 0;
+    }
+    return text;
+  }
+
+  static constexpr std::uint64_t late_ns = 60'000'000;
+
   const modes& how_;
   const memory& memory_;
   store& store_;
+  lies& lies_;
   std::uint32_t* doorbells_;
   std::vector<submission> sqs_;
   std::vector<completion_queue> cqs_;
@@ -629,6 +765,7 @@ class controller {
   std::uint32_t aqa_ = 0;
   std::uint64_t asq_ = 0;
   std::uint64_t acq_ = 0;
+  std::vector<late_command> late_;
   bool delete_of_absent_fails_ = false;
 };
 

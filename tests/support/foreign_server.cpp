@@ -2,7 +2,7 @@
 //
 // nkv_foreign_server FOLDER [--mode NAME[,NAME...]]: a vfio-user server with a KV controller that is not the library's,
 // at FOLDER/cntrl, until its standard input ends. Says `ready` when it listens. The names are in
-// support/foreign_modes.hpp.
+// support/foreign_modes.hpp. Where there is a file FOLDER/lies it lies as that says: support/foreign_lies.hpp.
 //
 // Exit status: 0 the standard input ended, 1 an error, 2 usage, 3 somebody probed a server that ends then.
 #include <support/foreign_server.hpp>

@@ -38,15 +38,17 @@ class server {
     if (page_ != nullptr) ::munmap(page_, bar_bytes);
   }
 
-  /// Listens at `folder`/cntrl. @return what went wrong; empty for nothing
+  /// Listens at `folder`/cntrl; where there is a file `folder`/lies, it tells them. @return what went wrong; empty for
+  /// nothing
   std::string start(const std::string& folder) {
+    lies_.open(folder + "/lies", false);
     page_fd_ = ::memfd_create("foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (page_fd_ < 0 || ::ftruncate(page_fd_, bar_bytes) != 0) return failure("memfd");
     if (!how_.unsealed && ::fcntl(page_fd_, F_ADD_SEALS, F_SEAL_SHRINK) != 0) return failure("seal");
     void* const at = ::mmap(nullptr, bar_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, page_fd_, 0);
     if (at == MAP_FAILED) return failure("mmap");
     page_ = static_cast<unsigned char*>(at);
-    controller_.emplace(how_, memory_, store_, doorbells());
+    controller_.emplace(how_, memory_, store_, lies_, doorbells());
 
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
@@ -118,6 +120,8 @@ class server {
   void drop_client() {
     if (client_ >= 0) ::close(client_);
     client_ = -1;
+    silent_ = false;
+    last_reply_.clear();
     if (controller_) controller_->reset();
     memory_.clear();
   }
@@ -153,25 +157,45 @@ class server {
   bool reply(int error, const bytes& payload, int fd = -1) {
     if ((request_flags_ & 0x10) != 0) return true;
     bytes message(16);
-    put(message.data() + 0, request_id_);
+    const bool other_id = lies_.now(lie::wrong_message_id);
+    put(message.data() + 0, static_cast<std::uint16_t>(request_id_ + (other_id ? 1 : 0)));
     put(message.data() + 2, request_command_);
     put(message.data() + 4, static_cast<std::uint32_t>(16 + (error == 0 ? payload.size() : 0)));
     put(message.data() + 8, std::uint32_t{error == 0 ? 0x01u : 0x21u});
     put(message.data() + 12, static_cast<std::uint32_t>(error));
     if (error == 0) message.insert(message.end(), payload.begin(), payload.end());
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    if (silent_) return true;
+    if (!last_reply_.empty() && lies_.now(lie::out_of_order)) send(last_reply_, {});
+    last_reply_ = message;
+    if (lies_.now(lie::reply_too_long)) put(message.data() + 4, std::uint32_t{0x7fffffff});
+    if (lies_.now(lie::reply_too_short)) put(message.data() + 4, std::uint32_t{8});
+    const bool closes = lies_.now(lie::closes_in_message);
+    if (closes || lies_.now(lie::stops_in_message)) {
+      message.resize(static_cast<std::size_t>(lies_.random() % message.size()));
+      if (!message.empty()) send(message, {});
+      silent_ = !closes;
+      return !closes;
+    }
+    std::vector<int> fds(lies_.now(lie::too_many_fds) ? 20 : 0, page_fd_);
+    if (fd >= 0) fds.push_back(fd);
+    return send(message, fds);
+  }
+
+  bool send(bytes& message, const std::vector<int>& fds) const {
+    alignas(cmsghdr) char control[CMSG_SPACE(32 * sizeof(int))] = {};
+    const std::size_t fds_bytes = fds.size() * sizeof(int);
     iovec part{message.data(), message.size()};
     msghdr m{};
     m.msg_iov = &part;
     m.msg_iovlen = 1;
-    if (fd >= 0) {
+    if (!fds.empty()) {
       m.msg_control = control;
-      m.msg_controllen = sizeof control;
+      m.msg_controllen = CMSG_SPACE(fds_bytes);
       cmsghdr* const c = CMSG_FIRSTHDR(&m);
       c->cmsg_level = SOL_SOCKET;
       c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof fd);
-      std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
+      c->cmsg_len = CMSG_LEN(fds_bytes);
+      std::memcpy(CMSG_DATA(c), fds.data(), fds_bytes);
     }
     return ::sendmsg(client_, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(message.size());
   }
@@ -200,6 +224,9 @@ class server {
   }
 
   bool answer(bytes& p) {
+    if (lies_.now(lie::bar_shrinks)) shrink();
+    if (request_command_ == 2 && lies_.now(lie::map_fails)) return reply(EINVAL, {});
+    if (request_command_ == 3 && lies_.now(lie::unmap_fails)) return reply(EINVAL, {});
     switch (request_command_) {
       case 1: return agree(p);
       case 2:
@@ -272,9 +299,33 @@ class server {
       put(info.data() + 40, std::uint32_t{1});
       put(info.data() + 48, std::uint64_t{0x1000});
       put(info.data() + 56, std::uint64_t{controller::doorbell_bytes});
-      return reply(0, info, page_fd_);
+      const int other = other_fd();
+      const bool sent = reply(0, info, other == its_own ? page_fd_ : other);
+      if (other >= 0) ::close(other);
+      return sent;
     }
     return reply(0, info);
+  }
+
+  static constexpr int its_own = -2;
+  /// What a liar gives for the memory of its doorbells. @return a descriptor, -1 for none, or its_own
+  int other_fd() {
+    if (lies_.now(lie::no_fd)) return -1;
+    if (lies_.now(lie::foreign_fd)) return ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    const bool is_short = lies_.now(lie::short_fd);
+    if (!is_short && !lies_.now(lie::unsealed_fd)) return its_own;
+    const int fd = ::memfd_create("foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const bool made = ::ftruncate(fd, is_short ? 0x1000 : bar_bytes) == 0 &&
+                      (!is_short || ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+    return made ? fd : its_own;
+  }
+
+  /// Cuts the memory that the client has mapped, and goes on with a copy of its own.
+  void shrink() {
+    bytes copy(page_, page_ + bar_bytes);
+    if (::ftruncate(page_fd_, 0) != 0) return;
+    ::mmap(page_, bar_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    std::memcpy(page_, copy.data(), bar_bytes);
   }
 
   struct access {
@@ -337,12 +388,15 @@ class server {
   unsigned char* page_ = nullptr;
   unsigned char config_[256] = {0x58, 0x4e, 0x01, 0x00};
   bool agreed_ = false;
+  bool silent_ = false;
+  bytes last_reply_;
   std::vector<int> fds_;
   std::uint16_t request_id_ = 0;
   std::uint16_t request_command_ = 0;
   std::uint32_t request_flags_ = 0;
   memory memory_;
   store store_;
+  lies lies_;
   std::optional<controller> controller_;  // from start() on
 };
 

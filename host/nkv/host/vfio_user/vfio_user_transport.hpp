@@ -44,7 +44,7 @@ namespace host {
 /// How a vfio_user_transport connects.
 struct vfio_user_options {
   /// Take a doorbell page whose memory is not sealed against shrinking, as SPDK's target offers it (a plain file).
-  /// A target that shrinks it then ends this process with SIGBUS at the next doorbell.
+  /// A target that shrinks it then ends this process with SIGBUS at the next doorbell; not so without map_doorbells.
   bool allow_unsealed = false;
   /// Map the doorbells where the target lets it; without, they go over the socket, a message each.
   bool map_doorbells = true;

@@ -86,7 +86,7 @@ TEST_SUITE("host/controller/queue_memory") {
     CHECK(f.a->count().buried == 0);
   }
 
-  TEST_CASE("zero_rings: both rings, and nothing behind them") {
+  TEST_CASE("zero_rings: both rings, and nothing between or behind them") {
     fixture f;
     auto m = f.make({8, 16});
     REQUIRE(m);
@@ -95,7 +95,9 @@ TEST_SUITE("host/controller/queue_memory") {
     std::memset(m->spare() - 1, 1, 2);
     p.arena.heads[0] = std::byte{5};
     const_cast<cqe*>(p.cq)[15].dw[3] = 7;
+    p.sq[8].dw[0] = 9;
     m->zero_rings();
+    CHECK(p.sq[8].dw[0] == 9);
     CHECK(p.sq[7].dw[15] == 0);
     CHECK(p.cq[15].dw[3] == 0);
     CHECK(p.arena.heads[0] == std::byte{5});

@@ -128,6 +128,7 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/scatter_list.hpp
     host/nkv/target/store.hpp
     host/nkv/target/stored_key.hpp
+    host/nkv/target/streaming_copy.hpp
     host/nkv/target/subsystem.hpp
     host/nkv/target/target.hpp
     host/nkv/target/target_options.hpp

@@ -153,6 +153,7 @@ class memory_store final : public store {
   static constexpr std::size_t shard_count = 32;
   static constexpr std::uint64_t copy_under_lock_bytes = 16 * 1024;
   static constexpr std::uint64_t slice_bytes = 256 * 1024;
+  static constexpr std::uint64_t past_caches_bytes = 16u << 20;
   static constexpr std::uint64_t cached_bytes = 4u << 20;
   static constexpr std::size_t most_expected = 16;
   static constexpr unsigned list_keys_under_lock = 256;
@@ -206,7 +207,7 @@ class memory_store final : public store {
 
   progress go_on_store(store_operation& op) noexcept {
     auto* const block = static_cast<value_block*>(op.store_state);
-    scatter_cursor at{op.store_scratch[1], op.store_scratch[2]};
+    scatter_cursor at{op.store_scratch[1], op.store_scratch[2], block->length_bytes >= past_caches_bytes};
     std::uint64_t& done = op.store_scratch[0];
     const std::uint64_t n = std::min(block->length_bytes - done, slice_bytes);
     done += at.read(op.data, block->data() + done, n);
@@ -349,9 +350,9 @@ class memory_store final : public store {
 
   progress go_on_retrieve(store_operation& op) noexcept {
     auto* const block = static_cast<value_block*>(op.store_state);
-    scatter_cursor at{op.store_scratch[1], op.store_scratch[2]};
     std::uint64_t& done = op.store_scratch[0];
     const std::uint64_t wanted = std::min(block->length_bytes, op.data_bytes);
+    scatter_cursor at{op.store_scratch[1], op.store_scratch[2], wanted >= past_caches_bytes};
     done += at.write(op.data, block->data() + done, std::min(wanted - done, slice_bytes));
     op.store_scratch[1] = at.index;
     op.store_scratch[2] = at.offset;

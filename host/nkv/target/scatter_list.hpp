@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nkv/base/span.hpp>
+#include <nkv/target/streaming_copy.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -86,21 +87,30 @@ class scatter_list {
 struct scatter_cursor {
   std::size_t index = 0;
   std::size_t offset = 0;
+  bool past_caches = false;  ///< what is copied is a part of more than a cache holds
 
   /// Copies up to `length` bytes into the pieces. @return how many fitted
   std::size_t write(span<const mutable_byte_span> to, const std::byte* from, std::size_t length) noexcept {
-    return walk(to, length, [&](std::byte* p, std::size_t done, std::size_t n) { std::memcpy(p, from + done, n); });
+    return walk(to, length, [&](std::byte* p, std::size_t done, std::size_t n) { copy(p, from + done, n); });
   }
   /// Copies up to `length` bytes out of the pieces. @return how many there were
   std::size_t read(span<const mutable_byte_span> from, std::byte* to, std::size_t length) noexcept {
     const std::size_t n =
-        walk(from, length, [&](std::byte* p, std::size_t at, std::size_t count) { std::memcpy(to + at, p, count); });
+        walk(from, length, [&](std::byte* p, std::size_t at, std::size_t count) { copy(to + at, p, count); });
     // A client may be changing what was read: from here on the compiler looks at the copy alone.
     __asm__ volatile("" ::: "memory");
     return n;
   }
 
  private:
+  void copy(std::byte* to, const std::byte* from, std::size_t bytes) const noexcept {
+    if (past_caches) {
+      streaming_copy(to, from, bytes);
+    } else {
+      std::memcpy(to, from, bytes);
+    }
+  }
+
   template <class Copy>
   std::size_t walk(span<const mutable_byte_span> pieces, std::size_t length, Copy&& copy) noexcept {
     std::size_t done = 0;

@@ -28,6 +28,7 @@
 #include <nkv/target/scatter_list.hpp>
 #include <nkv/target/store.hpp>
 #include <nkv/target/stored_key.hpp>
+#include <nkv/target/streaming_copy.hpp>
 #include <nkv/target/subsystem.hpp>
 #include <nkv/target/target_options.hpp>
 #include <nkv/target/value_block.hpp>

@@ -125,8 +125,8 @@ class faulty_store final : public nkv::target::store {
   static const std::byte* bytes_of(const std::string& text) noexcept {
     return reinterpret_cast<const std::byte*>(text.data());
   }
-  static std::string text_of(nkv::byte_span bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  static std::string text_of(nkv::byte_span from) {
+    return {reinterpret_cast<const char*>(from.data()), from.size()};
   }
 
   static std::map<std::string, std::string> read(const std::string& file) {

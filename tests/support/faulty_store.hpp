@@ -125,9 +125,7 @@ class faulty_store final : public nkv::target::store {
   static const std::byte* bytes_of(const std::string& text) noexcept {
     return reinterpret_cast<const std::byte*>(text.data());
   }
-  static std::string text_of(nkv::byte_span from) {
-    return {reinterpret_cast<const char*>(from.data()), from.size()};
-  }
+  static std::string text_of(nkv::byte_span from) { return {reinterpret_cast<const char*>(from.data()), from.size()}; }
 
   static std::map<std::string, std::string> read(const std::string& file) {
     std::map<std::string, std::string> kept;

@@ -93,16 +93,31 @@ class block_pool {
       return;
     }
     const std::uint64_t bytes = class_bytes(block->size_class);
+    value_block* surplus = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      if (held_bytes_ + bytes <= limit_bytes_) {
-        block->next_free = free_[block->size_class];
-        free_[block->size_class] = block;
-        held_bytes_ += bytes;
-        return;
+      // The size at hand is the likeliest to be asked for next: what is kept of others makes room for it.
+      for (unsigned c = 0; bytes <= limit_bytes_ && held_bytes_ + bytes > limit_bytes_ && c < classes;) {
+        if (c == block->size_class || free_[c] == nullptr) {
+          ++c;
+          continue;
+        }
+        value_block* const other = free_[c];
+        free_[c] = other->next_free;
+        held_bytes_ -= class_bytes(c);
+        other->next_free = surplus;
+        surplus = other;
       }
+      value_block** const list = held_bytes_ + bytes <= limit_bytes_ ? &free_[block->size_class] : &surplus;
+      if (list != &surplus) held_bytes_ += bytes;
+      block->next_free = *list;
+      *list = block;
     }
-    ::munmap(block, bytes);
+    while (surplus != nullptr) {
+      value_block* const next = surplus->next_free;
+      ::munmap(surplus, class_bytes(surplus->size_class));
+      surplus = next;
+    }
   }
 
   /// Bytes kept for later.

@@ -52,6 +52,26 @@ TEST_SUITE("target/value_block") {
     pool.release(c);
   }
 
+  TEST_CASE("release: what is kept of other sizes makes room for the latest") {
+    block_pool pool(6u << 20);
+    std::vector<value_block*> small;
+    for (int i = 0; i < 6; ++i) small.push_back(pool.allocate(1000'000));
+    for (value_block* const b : small) pool.release(b);
+    const std::uint64_t before = pool.held_bytes();
+    CHECK(before > 4u << 20);
+    pool.release(pool.allocate(4u << 20));
+    CHECK(pool.held_bytes() > 4u << 20);
+    CHECK(pool.held_bytes() <= 6u << 20);
+    // The large one, and of the others as many as there is room for.
+    value_block* const large = pool.allocate(4u << 20);
+    CHECK(pool.held_bytes() > 1000'000);
+    CHECK(pool.held_bytes() < before - 2'000'000);
+    // One that is larger than the limit takes nobody's place.
+    pool.release(pool.allocate(8u << 20));
+    CHECK(pool.held_bytes() > 1000'000);
+    pool.release(large);
+  }
+
   TEST_CASE("release: only the last reference frees") {
     block_pool pool(1u << 20);
     value_block* const a = pool.allocate(256 * 1024);

@@ -381,12 +381,15 @@ TEST_SUITE("host/connect") {
     REQUIRE(memory);
     const key_view k = key_view::from_text("k");
     CHECK(space->ref().store(k, memory->value(), soon()).ok());
-    ::kill(child, SIGSTOP);
+    // kill() returns before the process has stopped: a poller still running on another core would answer.
+    REQUIRE(::kill(child, SIGSTOP) == 0);
+    int how = 0;
+    REQUIRE(::waitpid(child, &how, WUNTRACED) == child);
+    REQUIRE(WIFSTOPPED(how));
     const auto t = space->ref().submit(operation::store(k, memory->value()));
     REQUIRE(t);
     CHECK(!space->ref().quiesced(*t));
     ::kill(child, SIGKILL);
-    int how = 0;
     REQUIRE(::waitpid(child, &how, 0) == child);
     CHECK(c->check(soon()) == status(client_status::disconnected));
     CHECK(space->ref().poll(*t).status == status(client_status::outcome_unknown));

@@ -18,9 +18,21 @@ namespace nkv::inline NKV_ABI {
 /// `ldapr`) and `stlr`, and a read-modify-write is `swpal` or its like, or a loop of `ldaxr` and `stlxr`. That orders
 /// for other processors; a store that a device takes as its signal is mapped_doorbell's business.
 struct native_atomics {
+  /// An ordinary access to memory that other threads use too, but never at the same time: what orders them is the
+  /// atomic access that the comment beside it names. An exploring policy sees these and finds where that is missing.
+  template <class T>
+  [[nodiscard]] NKV_HD static T load_plain(const T* p) noexcept {
+    return *p;
+  }
+  template <class T>
+  NKV_HD static void store_plain(T* p, T value) noexcept {
+    *p = value;
+  }
+
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_relaxed(const T* p, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
+    if constexpr (S == scope::thread) return *p;
     return __nv_atomic_load_n(const_cast<T*>(p), __NV_ATOMIC_RELAXED, cuda_scope(s));
 #elif NKV_ON_HIP
     return __hip_atomic_load(p, __ATOMIC_RELAXED, hip_scope(s));
@@ -33,6 +45,7 @@ struct native_atomics {
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_acquire(const T* p, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
+    if constexpr (S == scope::thread) return *p;
     return __nv_atomic_load_n(const_cast<T*>(p), __NV_ATOMIC_ACQUIRE, cuda_scope(s));
 #elif NKV_ON_HIP
     return __hip_atomic_load(p, __ATOMIC_ACQUIRE, hip_scope(s));
@@ -45,7 +58,10 @@ struct native_atomics {
   template <class T, scope S>
   NKV_HD static void store_relaxed(T* p, T value, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
-    __nv_atomic_store_n(p, value, __NV_ATOMIC_RELAXED, cuda_scope(s));
+    if constexpr (S == scope::thread)
+      *p = value;
+    else
+      __nv_atomic_store_n(p, value, __NV_ATOMIC_RELAXED, cuda_scope(s));
 #elif NKV_ON_HIP
     __hip_atomic_store(p, value, __ATOMIC_RELAXED, hip_scope(s));
 #else
@@ -57,7 +73,10 @@ struct native_atomics {
   template <class T, scope S>
   NKV_HD static void store_release(T* p, T value, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
-    __nv_atomic_store_n(p, value, __NV_ATOMIC_RELEASE, cuda_scope(s));
+    if constexpr (S == scope::thread)
+      *p = value;
+    else
+      __nv_atomic_store_n(p, value, __NV_ATOMIC_RELEASE, cuda_scope(s));
 #elif NKV_ON_HIP
     __hip_atomic_store(p, value, __ATOMIC_RELEASE, hip_scope(s));
 #else

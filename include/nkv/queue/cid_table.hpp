@@ -111,8 +111,8 @@ class cid_table {
     const std::uint32_t generation = generation_of(seen);
     if (wire_cid({index, generation}) != entry.cid()) return false;
     if (state_of(seen) == cid_state::in_flight) {
-      r.dw0 = entry.dw0();
-      r.status_field = entry.status_field();
+      Atomics::store_plain(&r.dw0, entry.dw0());
+      Atomics::store_plain(&r.status_field, std::uint32_t{entry.status_field()});
       if constexpr (Sharing::is_shared) {
         // Release: dw0 and status_field are written before a waiter's acquire sees `done`. A cancel may come between.
         if (Atomics::compare_exchange(&r.word, seen, word(generation, cid_state::done), scope_)) return true;
@@ -134,8 +134,7 @@ class cid_table {
     const cid_record& r = records_[t.index];
     // Acquire: pairs with complete(); dw0 and status_field are read after the state that says they are there.
     const std::uint32_t seen = Atomics::load_acquire(&r.word, scope_);
-    if (seen == word(t.generation, cid_state::done))
-      return {status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+    if (seen == word(t.generation, cid_state::done)) return result_of(r);
     if (seen == word(t.generation, cid_state::in_flight)) return {client_status::would_block, 0};
     if (seen == word(t.generation, cid_state::abandoned)) return {client_status::cancelled, 0};
     return {client_status::stale_ticket, 0};
@@ -170,7 +169,7 @@ class cid_table {
       if (t.index >= cids_) return {client_status::stale_ticket, 0};
       cid_record& r = records_[t.index];
       if (r.word != word(t.generation, cid_state::done)) return peek(t);
-      const completion c{status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+      const completion c = result_of(r);
       r.word = word(t.generation + 1, cid_state::free);
       put_back(t.index);
       return c;
@@ -246,6 +245,11 @@ class cid_table {
   }
   NKV_HD static constexpr std::uint32_t generation_of(std::uint32_t w) noexcept { return w >> 2; }
   NKV_HD static constexpr cid_state state_of(std::uint32_t w) noexcept { return static_cast<cid_state>(w & 3u); }
+
+  NKV_HD NKV_INLINE static completion result_of(const cid_record& r) noexcept {
+    return {status::from_cqe(static_cast<std::uint16_t>(Atomics::load_plain(&r.status_field))),
+            Atomics::load_plain(&r.dw0)};
+  }
 
   NKV_HD std::uint32_t* bitmap() const noexcept { return reinterpret_cast<std::uint32_t*>(free_); }
   NKV_HD std::uint16_t* stack() const noexcept { return reinterpret_cast<std::uint16_t*>(free_); }

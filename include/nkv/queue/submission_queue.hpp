@@ -81,31 +81,31 @@ class submission_queue {
  private:
   /// Dword by dword, so that a command made here stays in registers until it is stored, once.
   NKV_HD NKV_INLINE static void write(sqe& entry, const sqe& command, std::uint16_t cid) noexcept {
-    entry.dw[0] = (command.dw[0] & 0xffffu) | static_cast<std::uint32_t>(cid) << 16;
-    entry.dw[1] = command.dw[1];
-    entry.dw[2] = command.dw[2];
-    entry.dw[3] = command.dw[3];
-    entry.dw[4] = command.dw[4];
-    entry.dw[5] = command.dw[5];
-    entry.dw[6] = command.dw[6];
-    entry.dw[7] = command.dw[7];
-    entry.dw[8] = command.dw[8];
-    entry.dw[9] = command.dw[9];
-    entry.dw[10] = command.dw[10];
-    entry.dw[11] = command.dw[11];
-    entry.dw[12] = command.dw[12];
-    entry.dw[13] = command.dw[13];
-    entry.dw[14] = command.dw[14];
-    entry.dw[15] = command.dw[15];
+    Atomics::store_plain(&entry.dw[0], (command.dw[0] & 0xffffu) | static_cast<std::uint32_t>(cid) << 16);
+    Atomics::store_plain(&entry.dw[1], command.dw[1]);
+    Atomics::store_plain(&entry.dw[2], command.dw[2]);
+    Atomics::store_plain(&entry.dw[3], command.dw[3]);
+    Atomics::store_plain(&entry.dw[4], command.dw[4]);
+    Atomics::store_plain(&entry.dw[5], command.dw[5]);
+    Atomics::store_plain(&entry.dw[6], command.dw[6]);
+    Atomics::store_plain(&entry.dw[7], command.dw[7]);
+    Atomics::store_plain(&entry.dw[8], command.dw[8]);
+    Atomics::store_plain(&entry.dw[9], command.dw[9]);
+    Atomics::store_plain(&entry.dw[10], command.dw[10]);
+    Atomics::store_plain(&entry.dw[11], command.dw[11]);
+    Atomics::store_plain(&entry.dw[12], command.dw[12]);
+    Atomics::store_plain(&entry.dw[13], command.dw[13]);
+    Atomics::store_plain(&entry.dw[14], command.dw[14]);
+    Atomics::store_plain(&entry.dw[15], command.dw[15]);
   }
 
   template <doorbell Doorbell>
   NKV_HD void ring_ready(const Doorbell& doorbell) const noexcept {
-    std::uint32_t position = counters_->sq_rung;
+    std::uint32_t position = Atomics::load_plain(&counters_->sq_rung);
     // Acquire: pairs with post(); the entry is complete before its position is published.
     while (Atomics::load_acquire(&ready_[position & mask_], scope_) == position + 1) ++position;
-    if (position == counters_->sq_rung) return;
-    counters_->sq_rung = position;
+    if (position == Atomics::load_plain(&counters_->sq_rung)) return;
+    Atomics::store_plain(&counters_->sq_rung, position);
     Atomics::store_relaxed(&counters_->sq_doorbells, counters_->sq_doorbells + 1u, scope_);
     doorbell.ring_sq_tail(position & mask_);
   }

@@ -28,6 +28,15 @@ struct native_atomics {
   NKV_HD static void store_plain(T* p, T value) noexcept {
     *p = value;
   }
+  /// Four of them, which a GPU writes with one instruction. @param p aligned to 16 bytes
+  NKV_HD static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                 std::uint32_t d) noexcept {
+    auto* const q = static_cast<std::uint32_t*>(__builtin_assume_aligned(p, 16));
+    q[0] = a;
+    q[1] = b;
+    q[2] = c;
+    q[3] = d;
+  }
 
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_relaxed(const T* p, scope_constant<S> s) noexcept {

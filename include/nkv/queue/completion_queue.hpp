@@ -87,7 +87,8 @@ class completion_queue {
     if (Atomics::load_relaxed(&counters_->liveness, system_scope) == static_cast<std::uint32_t>(queue_liveness::wiped))
       return;
     Atomics::store_plain(&counters_->cq_rung, head);
-    Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
+    if constexpr (NKV_ON_GPU == 0)
+      Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
     doorbell.ring_cq_head(head & mask_);
   }
 
@@ -101,7 +102,7 @@ class completion_queue {
     const std::uint32_t first = Atomics::load_acquire(&slot.dw[3], system_scope);
     if (((first >> 16) & 1u) != expected) return false;
     entry.dw[0] = Atomics::load_relaxed(&slot.dw[0], system_scope);
-    entry.dw[1] = Atomics::load_relaxed(&slot.dw[1], system_scope);
+    entry.dw[1] = 0;  // no command of this library has a result there
     entry.dw[2] = Atomics::load_relaxed(&slot.dw[2], system_scope);
     entry.dw[3] = Atomics::load_relaxed(&slot.dw[3], system_scope);
     return true;

@@ -72,6 +72,18 @@ set(NKV_CORE_HEADERS
 )
 
 set(NKV_DEVICE_HEADERS
+    device/nkv/device/atomics.hpp
+    device/nkv/device/clock.hpp
+    device/nkv/device/collective.hpp
+    device/nkv/device/detail/cuda.hpp
+    device/nkv/device/detail/hip.hpp
+    device/nkv/device/detail/host.hpp
+    device/nkv/device/device.hpp
+    device/nkv/device/doorbell.hpp
+    device/nkv/device/group.hpp
+    device/nkv/device/host_group.hpp
+    device/nkv/device/queue_pair.hpp
+    device/nkv/device/world.hpp
 )
 
 set(NKV_HOST_HEADERS

@@ -11,7 +11,7 @@ import re
 import check
 
 # The steps in the order of the data. Each is a list of folders or files; those on one line are siblings, which do not
-# include each other. Everything under include/ and host/nkv/ belongs to exactly one of them: the longest match.
+# include each other. Everything under include/, host/nkv/ and device/nkv/ belongs to exactly one of them: the longest match.
 STEPS = [
     ["nkv/base/"],
     ["nkv/spec/"],
@@ -64,7 +64,7 @@ def step(header):
 
 
 def findings(root):
-    for top in ("include", "host/nkv"):
+    for top in ("include", "host/nkv", "device/nkv"):
         for path in sorted((root / top).rglob("*.hpp")):
             name = path.relative_to(root).as_posix()
             own = path.relative_to(root / top.split("/")[0]).as_posix()
@@ -77,7 +77,7 @@ def findings(root):
                     yield f'{name} includes "{included}": public headers are included in full, in angle brackets'
                 elif included.startswith("nkv/"):
                     theirs = step(included)
-                    if not (root / "include" / included).exists() and not (root / "host" / included).exists():
+                    if not any((root / folder / included).exists() for folder in ("include", "host", "device")):
                         yield f"{name} includes <{included}>, which is not in the tree"
                     if theirs is None or theirs[0] > mine[0]:
                         yield f"{name} includes <{included}> of a later step"

@@ -22,6 +22,11 @@ TOOLS = "host/tools/CMakeLists.txt"
 # Headers without a test file of their own: the reason, or the test file that tests it too (and includes it).
 NO_TEST = {
     "include/nkv/nkv.hpp": "umbrella",
+    "device/nkv/device/device.hpp": "umbrella",
+    "device/nkv/device/detail/cuda.hpp": "runs on a GPU alone; compiled by tests/header/device.py",
+    "device/nkv/device/detail/hip.hpp": "runs on a GPU alone; compiled by tests/header/device.py",
+    "device/nkv/device/detail/host.hpp": "what it does is seen through world.hpp's users",
+    "device/nkv/device/world.hpp": "chooses among detail/",
     "host/nkv/host/host.hpp": "umbrella",
     "host/nkv/target/target.hpp": "umbrella",
     "host/nkv/host/memory_transport.hpp": "tests/unit/host/doorbell_test.cpp",
@@ -64,7 +69,7 @@ def listed(root, file, variable):
 
 def mirror(header):
     """The test file of a header: its own include path without nkv/, .hpp replaced."""
-    path = re.sub(r"^(include|host)/nkv/", "", header)
+    path = re.sub(r"^(include|host|device)/nkv/", "", header)
     return "tests/unit/" + re.sub(r"\.hpp$", "_test.cpp", path)
 
 
@@ -86,14 +91,14 @@ def findings(root):
             cmake = root / "tests/CMakeLists.txt"
         if not cmake.exists() or path.name not in cmake.read_text():
             yield f"{name} is in no CMakeLists.txt beside it"
-    for header in headers(root, "include") + headers(root, "host/nkv"):
+    for header in headers(root, "include") + headers(root, "host/nkv") + headers(root, "device/nkv"):
         if header not in NO_TEST and not (root / mirror(header)).exists():
             yield f"{header} has no test file {mirror(header)}"
     for header, instead in NO_TEST.items():
         if not (root / header).exists():
             yield f"tests/checks/lists.py: NO_TEST names {header}, which is not in the tree"
         elif instead.startswith("tests/"):
-            include = re.sub(r"^(include|host)/", "", header)
+            include = re.sub(r"^(include|host|device)/", "", header)
             test = root / instead
             if not test.exists() or f"#include <{include}>" not in test.read_text():
                 yield f"{instead} does not include <{include}>, which it is said to test"

@@ -10,8 +10,8 @@
 namespace nkv::inline NKV_ABI {
 namespace device {
 
-/// The clock of deadlines in device code, in nanoseconds: `%globaltimer` on NVIDIA's GPUs, the 100 MHz counter on AMD's,
-/// the steady clock on a host. None of them wraps. Their starts differ, so a deadline is made where it is used.
+/// The clock of deadlines in device code, in nanoseconds: `%globaltimer` on NVIDIA's GPUs, the 100 MHz counter on
+/// AMD's, the steady clock on a host. None of them wraps. Their starts differ, so a deadline is made where it is used.
 struct clock {
   NKV_HD static std::uint64_t now_ns() noexcept { return detail::world::now_ns(); }
   /// Naps, the longer the more looks were fruitless, up to about a microsecond.

@@ -205,8 +205,7 @@ template <group Group, class Namespace>
     const std::uint32_t gap = threads.lowest(!mine || !o.ok());
     if (gap == threads.size()) continue;
     const bool failed = mine && !o.ok() && !o.status.is_key_does_not_exist();
-    if (threads.lowest(failed) == gap)
-      return status::from_bits(threads.broadcast(o.status.bits(), gap));
+    if (threads.lowest(failed) == gap) return status::from_bits(threads.broadcast(o.status.bits(), gap));
     return at + gap;
   }
   return keys.size();

@@ -14,8 +14,8 @@ namespace device {
 /// Threads that act together: every one of them calls every function of the group, in the same order. Ranks count from
 /// 0, which is the leader's.
 ///
-/// sync() makes what each did before visible to all after. broadcast() gives everybody the value of one rank; before() the
-/// number of threads of lower rank that pass true, and in `total` that of all; lowest() the lowest rank that passes
+/// sync() makes what each did before visible to all after. broadcast() gives everybody the value of one rank; before()
+/// the number of threads of lower rank that pass true, and in `total` that of all; lowest() the lowest rank that passes
 /// true, size() where none does.
 template <class G>
 concept group = requires(const G& g, bool flag, std::uint32_t word, std::uint32_t& total) {

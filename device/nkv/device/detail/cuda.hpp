@@ -50,11 +50,10 @@ struct world {
   }
   NKV_HD static std::uint64_t ballot(std::uint64_t lanes, bool value) noexcept {
     std::uint32_t votes;
-    __asm__ volatile(
-        "{ .reg .pred p; setp.ne.u32 p, %1, 0; vote.sync.ballot.b32 %0, p, %2; }"
-        : "=r"(votes)
-        : "r"(static_cast<std::uint32_t>(value)), "r"(static_cast<std::uint32_t>(lanes))
-        : "memory");
+    __asm__ volatile("{ .reg .pred p; setp.ne.u32 p, %1, 0; vote.sync.ballot.b32 %0, p, %2; }"
+                     : "=r"(votes)
+                     : "r"(static_cast<std::uint32_t>(value)), "r"(static_cast<std::uint32_t>(lanes))
+                     : "memory");
     return votes;
   }
   NKV_HD static std::uint32_t read_lane(std::uint64_t lanes, std::uint32_t value, std::uint32_t from) noexcept {

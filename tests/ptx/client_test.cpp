@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The client in kernels, as nvcc compiles it, against the model controller: what the processor would be given is what
+// runs here. Arguments: the PTX files of kernels/client.cu, in NKV_PTX_FOLDER.
+#include "ptx/kernels/client.hpp"
+#include "ptx/guest_queue.hpp"
+
+#include <support/skip.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <string>
+
+using nkv_test::guest_queue;
+using nkv_test::kernel_run;
+using nkv_test::nvme_model_options;
+using nkv_test::ptx_result;
+using nkv_test::ptx_schedule;
+
+namespace {
+
+const std::string& text() {
+  static const std::string t = [] {
+    const char* file = std::getenv("NKV_PTX_CLIENT");
+    return file == nullptr ? std::string() : kernel_run::read_file(file);
+  }();
+  return t;
+}
+bool missing() {
+  if (!text().empty()) return false;
+  nkv_test::skip("NKV_PTX_CLIENT names no PTX of kernels/client.cu: nvcc is needed to make it");
+  return true;
+}
+
+struct shape {
+  std::uint32_t threads;
+  std::uint32_t depth;
+  bool lazy;
+  bool out_of_order;
+  bool torn;
+  std::uint32_t cq_entries;  ///< as a multiple of the depth
+};
+
+std::string name(const shape& s) {
+  return std::to_string(s.threads) + " threads, depth " + std::to_string(s.depth) + (s.lazy ? ", lazy" : ", eager") +
+         (s.out_of_order ? ", out of order" : ", in order") + (s.torn ? ", torn" : "");
+}
+
+template <class Sharing>
+void store_and_retrieve(const shape& s, ptx_schedule schedule, std::uint64_t seed) {
+  CAPTURE(name(s));
+  CAPTURE(seed);
+  kernel_run run(text());
+  run.options.schedule = schedule;
+  run.options.seed = seed;
+  run.options.most_steps = 50'000'000;
+  nvme_model_options model;
+  model.sq_entries = s.depth;
+  model.cq_entries = s.depth * s.cq_entries;
+  model.latency_ticks = 40;
+  model.out_of_order = s.out_of_order;
+  model.torn = s.torn;
+  model.fetch_every_ticks = s.lazy ? 97 : 0;
+  model.seed = seed;
+
+  const std::uint32_t queues = Sharing::is_shared ? 1 : s.threads;
+  std::deque<guest_queue<Sharing>> all;
+  using ref_type = decltype(all.front().ref());
+  auto* refs = run.memory().allocate_array<ref_type>("refs", queues);
+  for (std::uint32_t q = 0; q < queues; ++q) refs[q] = all.emplace_back(run, model).ref();
+
+  nkv_test::client_job job;
+  job.per_thread = 3;
+  job.value_bytes = 64;
+  job.timeout_ns = 1'000'000'000;
+  job.values = run.memory().allocate_array<std::uint32_t>("values", s.threads * job.value_bytes / 4);
+  job.failures = run.memory().allocate_array<std::uint32_t>("failures", s.threads);
+  job.statuses = run.memory().allocate_array<std::uint32_t>("statuses", s.threads);
+  for (std::uint32_t t = 0; t < s.threads; ++t) job.failures[t] = 99;
+
+  ptx_result r;
+  if constexpr (Sharing::is_shared) {
+    r = run.run("client_shared", {1, 1, 1}, {s.threads, 1, 1}, refs[0], job);
+  } else {
+    r = run.run("client_exclusive", {1, 1, 1}, {s.threads, 1, 1}, refs, job);
+  }
+  CHECK_MESSAGE(r.finished(), r.error);
+  std::uint64_t done = 0;
+  for (auto& q : all) {
+    CHECK(q.model.error_text() == "");
+    CHECK(q.model.outstanding() == 0);
+    CHECK(q.model.most_outstanding() <= s.depth - 1);
+    done += q.model.completed();
+  }
+  CHECK(done == 6u * s.threads);
+  for (std::uint32_t t = 0; t < s.threads; ++t) {
+    CAPTURE(t);
+    CAPTURE(job.statuses[t]);
+    CHECK(job.failures[t] == 0);
+  }
+}
+
+/// Instructions of one Retrieve: of n + 1 less those of n, with completions at once.
+template <class Sharing>
+std::uint64_t instructions_of_retrieve(const char* entry, std::uint32_t times) {
+  const auto count = [&](std::uint32_t n) {
+    kernel_run run(text());
+    run.options.schedule = ptx_schedule::round_robin;
+    guest_queue<Sharing> q(run, nvme_model_options{});
+    nkv_test::cost_job job;
+    job.times = n;
+    job.value_bytes = 64;
+    auto* key = run.memory().allocate("key", 16);
+    key[0] = std::byte{1};
+    q.model.values()[std::string(reinterpret_cast<const char*>(key), 16)] = std::string(64, 'v');
+    job.key = key;
+    job.value = reinterpret_cast<std::uint64_t>(run.memory().allocate("value", 64));
+    job.failures = run.memory().allocate_array<std::uint32_t>("failures", 1);
+    *job.failures = 99;
+    const ptx_result r = run.run(entry, {1, 1, 1}, {1, 1, 1}, q.ref(), job);
+    REQUIRE_MESSAGE(r.finished(), r.error);
+    REQUIRE(q.model.error_text() == "");
+    REQUIRE(*job.failures == 0);
+    REQUIRE(q.model.completed() == n);
+    return r.instructions;
+  };
+  return count(times + 1) - count(times);
+}
+
+}  // namespace
+
+TEST_CASE("client kernels: what threads store is what they retrieve, over every kind of queue") {
+  if (missing()) return;
+  std::uint64_t seed = 1;
+  for (const std::uint32_t threads : {1u, 32u, 64u}) {
+    for (const std::uint32_t depth : {2u, 4u, 64u}) {
+      for (const bool lazy : {false, true}) {
+        for (const bool out_of_order : {false, true}) {
+          const shape s{threads, depth, lazy, out_of_order, (seed & 1) != 0, (seed & 2) != 0 ? 2u : 1u};
+          const auto schedule = static_cast<ptx_schedule>(seed % 3);
+          store_and_retrieve<nkv::shared>(s, schedule, seed);
+          store_and_retrieve<nkv::exclusive>(s, schedule, seed);
+          ++seed;
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("client kernels: the instructions of one Retrieve") {
+  if (missing()) return;
+  const std::uint64_t exclusive = instructions_of_retrieve<nkv::exclusive>("cost_exclusive", 8);
+  const std::uint64_t shared = instructions_of_retrieve<nkv::shared>("cost_shared", 8);
+  std::printf("PTX instructions of one Retrieve: exclusive %llu, shared %llu\n",
+              static_cast<unsigned long long>(exclusive), static_cast<unsigned long long>(shared));
+  CHECK(exclusive > 50);
+  CHECK(exclusive < 400);
+  CHECK(shared > exclusive);
+  CHECK(shared < 600);
+}

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The client in kernels, as nvcc compiles it, against the model controller: what the processor would be given is what
-// runs here. Arguments: the PTX files of kernels/client.cu, in NKV_PTX_FOLDER.
+// runs here. Run by tests/ptx/run.py.
 #include "ptx/kernels/client.hpp"
 #include "ptx/guest_queue.hpp"
-
-#include <support/skip.hpp>
 
 #include <doctest/doctest.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <memory>
+#include <stdexcept>
 #include <string>
 
 using nkv_test::guest_queue;
@@ -25,15 +23,11 @@ namespace {
 
 const std::string& text() {
   static const std::string t = [] {
-    const char* file = std::getenv("NKV_PTX_CLIENT");
-    return file == nullptr ? std::string() : kernel_run::read_file(file);
+    const char* folder = std::getenv("NKV_PTX_FOLDER");
+    if (folder == nullptr) throw std::runtime_error("NKV_PTX_FOLDER is not set: this is run by tests/ptx/run.py");
+    return kernel_run::read_file(std::string(folder) + "/client.ptx");
   }();
   return t;
-}
-bool missing() {
-  if (!text().empty()) return false;
-  nkv_test::skip("NKV_PTX_CLIENT names no PTX of kernels/client.cu: nvcc is needed to make it");
-  return true;
 }
 
 struct shape {
@@ -134,7 +128,6 @@ std::uint64_t instructions_of_retrieve(const char* entry, std::uint32_t times) {
 }  // namespace
 
 TEST_CASE("client kernels: what threads store is what they retrieve, over every kind of queue") {
-  if (missing()) return;
   std::uint64_t seed = 1;
   for (const std::uint32_t threads : {1u, 32u, 64u}) {
     for (const std::uint32_t depth : {2u, 4u, 64u}) {
@@ -152,7 +145,6 @@ TEST_CASE("client kernels: what threads store is what they retrieve, over every 
 }
 
 TEST_CASE("client kernels: the instructions of one Retrieve") {
-  if (missing()) return;
   const std::uint64_t exclusive = instructions_of_retrieve<nkv::exclusive>("cost_exclusive", 8);
   const std::uint64_t shared = instructions_of_retrieve<nkv::shared>("cost_shared", 8);
   std::printf("PTX instructions of one Retrieve: exclusive %llu, shared %llu\n",

@@ -67,6 +67,12 @@ class nvme_model {
   [[nodiscard]] std::uint32_t* cq_doorbell() const { return doorbells_ + 1; }
   [[nodiscard]] const nvme_model_options& options() const { return options_; }
 
+  /// A doorbell store from the host's side; a kernel's is seen by itself.
+  void ring(std::uint32_t* doorbell, std::uint32_t value) {
+    *doorbell = value;
+    rung(reinterpret_cast<std::uint64_t>(doorbell), 4);
+  }
+
   /// One tick of its clock: to be an agent of the kernel's machine.
   void tick() {
     ++now_;

@@ -694,7 +694,7 @@ class decoder {
   template <class F>
   void arithmetic(F f) {
     const type t = one_type();
-    binary_of(t, number(t, [f](auto tag) -> ptx_handler { return &binary<tagged<decltype(tag)>, decltype(f)>; }));
+    binary_of(t, number(t, [](auto tag) -> ptx_handler { return &binary<tagged<decltype(tag)>, decltype(f)>; }));
   }
   template <class F, int Predicates>
   void logic() {
@@ -1122,11 +1122,11 @@ class decoder {
     if (red && (cas || what == "exch")) throw ptx_error("red has no such operation");
     const auto of_words = [&](auto f) {
       if (t != type::b32 && t != type::b64) throw ptx_error("of a type other than .b32 and .b64");
-      out_.run = word_of(t, [f](auto tag) -> ptx_handler { return &h_atom<tagged<decltype(tag)>, decltype(f)>; });
+      out_.run = word_of(t, [](auto tag) -> ptx_handler { return &h_atom<tagged<decltype(tag)>, decltype(f)>; });
     };
     const auto of_numbers = [&](auto f) {
       if (n < 32) throw ptx_error("of a type without this");
-      out_.run = number(t, [f](auto tag) -> ptx_handler { return &h_atom<tagged<decltype(tag)>, decltype(f)>; });
+      out_.run = number(t, [](auto tag) -> ptx_handler { return &h_atom<tagged<decltype(tag)>, decltype(f)>; });
     };
     if (cas) {
       out_.run = word_of(t, [](auto tag) -> ptx_handler { return &h_cas<tagged<decltype(tag)>>; });

@@ -37,11 +37,15 @@ struct shape {
   bool out_of_order;
   bool torn;
   std::uint32_t cq_entries;  ///< as a multiple of the depth
+  bool payload_head = false;
+  std::uint32_t value_bytes = 64;
+  bool sgl = true;
 };
 
 std::string name(const shape& s) {
   return std::to_string(s.threads) + " threads, depth " + std::to_string(s.depth) + (s.lazy ? ", lazy" : ", eager") +
-         (s.out_of_order ? ", out of order" : ", in order") + (s.torn ? ", torn" : "");
+         (s.out_of_order ? ", out of order" : ", in order") + (s.torn ? ", torn" : "") +
+         (s.payload_head ? ", head" : "") + (s.sgl ? ", SGL" : ", PRP");
 }
 
 template <class Sharing>
@@ -54,6 +58,7 @@ void store_and_retrieve(const shape& s, ptx_schedule schedule, std::uint64_t see
   run.options.most_steps = 50'000'000;
   nvme_model_options model;
   model.sq_entries = s.depth;
+  model.payload_head = s.payload_head;
   model.cq_entries = s.depth * s.cq_entries;
   model.latency_ticks = 40;
   model.out_of_order = s.out_of_order;
@@ -65,11 +70,15 @@ void store_and_retrieve(const shape& s, ptx_schedule schedule, std::uint64_t see
   std::deque<guest_queue<Sharing>> all;
   using ref_type = decltype(all.front().ref());
   auto* refs = run.memory().allocate_array<ref_type>("refs", queues);
-  for (std::uint32_t q = 0; q < queues; ++q) refs[q] = all.emplace_back(run, model).ref();
+  for (std::uint32_t q = 0; q < queues; ++q) {
+    guest_queue<Sharing>& made = all.emplace_back(run, model);
+    made.profile.limits.sgl = s.sgl;
+    refs[q] = made.ref();
+  }
 
   nkv_test::client_job job;
   job.per_thread = 3;
-  job.value_bytes = 64;
+  job.value_bytes = s.value_bytes;
   job.timeout_ns = 1'000'000'000;
   job.values = run.memory().allocate_array<std::uint32_t>("values", s.threads * job.value_bytes / 4);
   job.failures = run.memory().allocate_array<std::uint32_t>("failures", s.threads);
@@ -133,7 +142,14 @@ TEST_CASE("client kernels: what threads store is what they retrieve, over every 
     for (const std::uint32_t depth : {2u, 4u, 64u}) {
       for (const bool lazy : {false, true}) {
         for (const bool out_of_order : {false, true}) {
-          const shape s{threads, depth, lazy, out_of_order, (seed & 1) != 0, (seed & 2) != 0 ? 2u : 1u};
+          const shape s{threads,
+                        depth,
+                        lazy,
+                        out_of_order,
+                        (seed & 1) != 0,
+                        (seed & 2) != 0 ? 2u : 1u,
+                        (seed & 4) != 0,
+                        (seed & 8) != 0 ? 64u : 4u};
           const auto schedule = static_cast<ptx_schedule>(seed % 3);
           store_and_retrieve<nkv::shared>(s, schedule, seed);
           store_and_retrieve<nkv::exclusive>(s, schedule, seed);
@@ -142,6 +158,68 @@ TEST_CASE("client kernels: what threads store is what they retrieve, over every 
       }
     }
   }
+}
+
+TEST_CASE("client kernels: values of several pages go by PRP lists") {
+  for (const std::uint32_t bytes : {4096u, 9000u, 17000u}) {
+    const shape s{2, 4, false, true, true, 2, false, bytes, false};
+    store_and_retrieve<nkv::shared>(s, ptx_schedule::bursts, bytes);
+  }
+}
+
+TEST_CASE("client kernels: a command that is not answered ends at the deadline, its CID stays out of use") {
+  for (const bool comes_late : {false, true}) {
+    CAPTURE(comes_late);
+    kernel_run run(text());
+    nvme_model_options model;
+    model.sq_entries = 4;
+    model.cq_entries = 8;
+    guest_queue<nkv::shared> q(run, model);
+    nkv_test::nvme_fate& fate = q.model.fates[1];
+    fate.never = !comes_late;
+    fate.not_before = 40'000;
+    nkv_test::client_job job;
+    job.per_thread = 4;
+    job.value_bytes = 8;
+    job.timeout_ns = 20'000;
+    job.values = run.memory().allocate_array<std::uint32_t>("values", 2);
+    job.failures = run.memory().allocate_array<std::uint32_t>("failures", 1);
+    job.statuses = run.memory().allocate_array<std::uint32_t>("statuses", 1);
+    const ptx_result r = run.run("client_shared", {1, 1, 1}, {1, 1, 1}, q.ref(), job);
+    CHECK_MESSAGE(r.finished(), r.error);
+    CHECK(r.ticks >= 20'000);
+    CHECK(q.model.error_text() == "");
+    // The second Store, and nobody knows whether it was done.
+    const nkv::status unknown(nkv::client_status::outcome_unknown);
+    CHECK(job.failures[0] == 1);
+    CHECK(job.statuses[0] == (static_cast<std::uint32_t>(unknown.sct()) << 8 | unknown.sc()));
+    CHECK(q.queue.outstanding() == 1);
+    CHECK(q.model.fetched() == 8);
+    for (std::uint64_t n = 2; n < 8; ++n) CHECK(q.model.commands()[n].cid() != q.model.commands()[1].cid());
+    if (!comes_late) continue;
+    while (q.model.outstanding() != 0) q.model.tick();
+    CHECK(q.queue.reap(8) == 1);
+    CHECK(q.queue.outstanding() == 0);
+  }
+}
+
+TEST_CASE("client kernels: a failure is reported as the controller gave it") {
+  kernel_run run(text());
+  guest_queue<nkv::exclusive> q(run, nvme_model_options{});
+  auto* refs = run.memory().allocate_array<decltype(q.ref())>("refs", 1);
+  refs[0] = q.ref();
+  q.model.fates[0].status = {{0, 0x81}};
+  nkv_test::client_job job;
+  job.per_thread = 1;
+  job.value_bytes = 8;
+  job.timeout_ns = 1'000'000;
+  job.values = run.memory().allocate_array<std::uint32_t>("values", 2);
+  job.failures = run.memory().allocate_array<std::uint32_t>("failures", 1);
+  job.statuses = run.memory().allocate_array<std::uint32_t>("statuses", 1);
+  const ptx_result r = run.run("client_exclusive", {1, 1, 1}, {1, 1, 1}, refs, job);
+  CHECK_MESSAGE(r.finished(), r.error);
+  CHECK(job.failures[0] == 1);
+  CHECK(job.statuses[0] == 0x81);
 }
 
 TEST_CASE("client kernels: the instructions of one Retrieve") {

@@ -304,6 +304,24 @@ void h_lop3(machine& m, thread& t, const instruction& i) {
   }
   put<std::uint32_t>(t, i.dst, out);
 }
+/// The n-th set bit of a mask from a place on, upwards or downwards.
+void h_fns(machine& m, thread& t, const instruction& i) {
+  const auto mask = m.get<std::uint32_t>(t, i.a);
+  const auto base = m.get<std::uint32_t>(t, i.b);
+  const auto offset = m.get<std::int32_t>(t, i.c);
+  if (base > 31) throw ptx_error("fns from bit " + std::to_string(base));
+  std::uint32_t found = 0xffffffffu;
+  if (offset == 0) {
+    if ((mask >> base & 1u) != 0) found = base;
+  } else {
+    const int step = offset > 0 ? 1 : -1;
+    std::int64_t left = static_cast<std::int64_t>(offset) * step;
+    for (int at = static_cast<int>(base); at >= 0 && at < 32 && left != 0; at += step) {
+      if ((mask >> at & 1u) != 0 && --left == 0) found = static_cast<std::uint32_t>(at);
+    }
+  }
+  put<std::uint32_t>(t, i.dst, found);
+}
 template <class T>
 void h_selp(machine& m, thread& t, const instruction& i) {
   put<T>(t, i.dst, m.get<T>(t, m.predicate(t, i.c) ? i.a : i.b));
@@ -610,8 +628,8 @@ class decoder {
 
   void decode() {
     choose();
-    if (!words_.empty()) throw ptx_error("unknown modifier ." + words_.front());
     if (out_.run == nullptr) throw ptx_error("unknown instruction");
+    if (!words_.empty()) throw ptx_error("unknown modifier ." + words_.front());
   }
 
  private:
@@ -732,7 +750,7 @@ class decoder {
     if (base_ == "not" || base_ == "cnot" || base_ == "neg" || base_ == "abs") return alone();
     if (base_ == "popc" || base_ == "clz" || base_ == "brev" || base_ == "bfind") return bits();
     if (base_ == "shl" || base_ == "shr") return shift();
-    if (base_ == "shf" || base_ == "prmt" || base_ == "lop3") return three_words();
+    if (base_ == "shf" || base_ == "prmt" || base_ == "lop3" || base_ == "fns") return three_words();
     if (base_ == "bfe" || base_ == "bfi" || base_ == "sad") return fields();
     if (base_ == "selp" || base_ == "slct") return select();
     if (base_ == "setp") return compare();
@@ -861,6 +879,7 @@ class decoder {
       out_.run = &h_shf;
     }
     if (base_ == "prmt") out_.run = &h_prmt;
+    if (base_ == "fns") out_.run = &h_fns;
     if (one_type() != type::b32) throw ptx_error("of a type other than .b32");
     const bool lop3 = base_ == "lop3";
     want(lop3 ? 5 : 4, lop3 ? 5 : 4);

@@ -144,6 +144,10 @@ TEST_CASE("ptx: bits") {
       {"lop3.b32 %r0, %r1, %r2, %r3, 0x80;", 0xff, 0x3f, 0x0f, 0x0f},  // a & b & c
       {"lop3.b32 %r0, %r1, %r2, %r3, 0x96;", 0xff, 0x3f, 0x0f, 0xcf},  // a ^ b ^ c
       {"lop3.b32 %r0, %r1, %r2, %r3, 0xca;", 0xf0, 0xaa, 0x55, 0xa5},  // a ? b : c
+      {"fns.b32 %r0, %r1, %r2, %r3;", 0xa4, 0, 2, 5},
+      {"fns.b32 %r0, %r1, %r2, %r3;", 0xa4, 6, 0xffffffff, 5},
+      {"fns.b32 %r0, %r1, %r2, %r3;", 0xa4, 0, 4, 0xffffffff},
+      {"fns.b32 %r0, %r1, %r2, %r3;", 0xa4, 7, 0, 7},
       {"bfe.u32 %r0, %r1, %r2, %r3;", 0xabcd1234, 8, 8, 0x12},
       {"bfe.s32 %r0, %r1, %r2, %r3;", 0x0000f000, 12, 4, 0xffffffff},
       {"bfe.s32 %r0, %r1, %r2, %r3;", 0x80000000, 28, 16, 0xfffffff8},

@@ -160,6 +160,11 @@ TEST_CASE("client kernels: what threads store is what they retrieve, over every 
   }
 }
 
+TEST_CASE("client kernels: hundreds of threads share a queue") {
+  store_and_retrieve<nkv::shared>({256, 64, false, true, true, 1}, ptx_schedule::random, 5);
+  store_and_retrieve<nkv::shared>({256, 16, true, true, false, 2}, ptx_schedule::bursts, 6);
+}
+
 TEST_CASE("client kernels: values of several pages go by PRP lists") {
   for (const std::uint32_t bytes : {4096u, 9000u, 17000u}) {
     const shape s{2, 4, false, true, true, 2, false, bytes, false};

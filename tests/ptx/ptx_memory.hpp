@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -70,7 +71,11 @@ class ptx_memory {
   /// Lets kernels and controllers reach memory of the caller's, which outlives this.
   void add(const std::string& name, void* memory, std::size_t bytes) {
     const auto begin = reinterpret_cast<std::uint64_t>(memory);
-    pieces_.push_back({begin, begin + bytes, true, nullptr, name});
+    const auto at = std::upper_bound(pieces_.begin(), pieces_.end(), begin,
+                                     [](std::uint64_t b, const piece& p) { return b < p.begin; });
+    if ((at != pieces_.end() && at->begin < begin + bytes) || (at != pieces_.begin() && (at - 1)->end > begin))
+      throw ptx_error(name + " overlaps memory that is registered already");
+    pieces_.insert(at, {begin, begin + bytes, true, nullptr, name});
   }
 
   /// Stores of kernels into the piece that begins at `memory` are refused from now on.
@@ -86,12 +91,12 @@ class ptx_memory {
   /// @param hint where it was found last time; updated
   [[nodiscard]] const piece* find(std::uint64_t address, std::uint64_t bytes, std::uint32_t& hint) const {
     if (hint < pieces_.size() && holds(pieces_[hint], address, bytes)) return &pieces_[hint];
-    for (std::size_t i = 0; i < pieces_.size(); ++i) {
-      if (!holds(pieces_[i], address, bytes)) continue;
-      hint = static_cast<std::uint32_t>(i);
-      return &pieces_[i];
-    }
-    return nullptr;
+    // The last piece that begins at or before the address.
+    const auto next = std::upper_bound(pieces_.begin(), pieces_.end(), address,
+                                       [](std::uint64_t at, const piece& p) { return at < p.begin; });
+    if (next == pieces_.begin() || !holds(*(next - 1), address, bytes)) return nullptr;
+    hint = static_cast<std::uint32_t>(next - 1 - pieces_.begin());
+    return &pieces_[hint];
   }
   [[nodiscard]] bool holds(std::uint64_t address, std::uint64_t bytes) const {
     std::uint32_t hint = 0;
@@ -127,7 +132,7 @@ class ptx_memory {
     throw ptx_error("no registered memory begins there");
   }
 
-  std::vector<piece> pieces_;
+  std::vector<piece> pieces_;  ///< by where they begin
   std::vector<block> blocks_;
   std::vector<std::unique_ptr<watch>> watches_;
 };

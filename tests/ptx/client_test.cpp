@@ -107,9 +107,24 @@ void store_and_retrieve(const shape& s, ptx_schedule schedule, std::uint64_t see
   }
 }
 
-/// Instructions of one Retrieve: of n + 1 less those of n, with completions at once.
+struct cost {
+  std::uint64_t instructions, loads, stores, local, atomics, fences, system_order, divisions;
+};
+cost of(const ptx_result& r) {
+  namespace c = nkv_test::ptx_class;
+  return {r.instructions,
+          r.of(c::load),
+          r.of(c::store),
+          r.of(c::local),
+          r.of(c::atomic),
+          r.of(c::fence),
+          r.of(c::system_acquire | c::system_release),
+          r.of(c::division)};
+}
+
+/// What one Retrieve executes: n + 1 of them less n, with completions at once.
 template <class Sharing>
-std::uint64_t instructions_of_retrieve(const char* entry, std::uint32_t times) {
+cost cost_of_retrieve(const char* entry, std::uint32_t times) {
   const auto count = [&](std::uint32_t n) {
     kernel_run run(text());
     run.options.schedule = ptx_schedule::round_robin;
@@ -129,9 +144,27 @@ std::uint64_t instructions_of_retrieve(const char* entry, std::uint32_t times) {
     REQUIRE(q.model.error_text() == "");
     REQUIRE(*job.failures == 0);
     REQUIRE(q.model.completed() == n);
-    return r.instructions;
+    return of(r);
   };
-  return count(times + 1) - count(times);
+  const cost more = count(times + 1);
+  const cost less = count(times);
+  return {more.instructions - less.instructions,
+          more.loads - less.loads,
+          more.stores - less.stores,
+          more.local - less.local,
+          more.atomics - less.atomics,
+          more.fences - less.fences,
+          more.system_order - less.system_order,
+          more.divisions - less.divisions};
+}
+
+void print(const char* name, const cost& c) {
+  std::printf(
+      "one Retrieve, %s: %u PTX instructions, of them %u loads, %u stores, %u local, %u atomics, %u fences, %u "
+      "of system order, %u divisions\n",
+      name, static_cast<unsigned>(c.instructions), static_cast<unsigned>(c.loads), static_cast<unsigned>(c.stores),
+      static_cast<unsigned>(c.local), static_cast<unsigned>(c.atomics), static_cast<unsigned>(c.fences),
+      static_cast<unsigned>(c.system_order), static_cast<unsigned>(c.divisions));
 }
 
 }  // namespace
@@ -228,12 +261,14 @@ TEST_CASE("client kernels: a failure is reported as the controller gave it") {
 }
 
 TEST_CASE("client kernels: the instructions of one Retrieve") {
-  const std::uint64_t exclusive = instructions_of_retrieve<nkv::exclusive>("cost_exclusive", 8);
-  const std::uint64_t shared = instructions_of_retrieve<nkv::shared>("cost_shared", 8);
-  std::printf("PTX instructions of one Retrieve: exclusive %llu, shared %llu\n",
-              static_cast<unsigned long long>(exclusive), static_cast<unsigned long long>(shared));
-  CHECK(exclusive > 50);
-  CHECK(exclusive < 400);
-  CHECK(shared > exclusive);
-  CHECK(shared < 600);
+  const cost exclusive = cost_of_retrieve<nkv::exclusive>("cost_exclusive", 8);
+  const cost shared = cost_of_retrieve<nkv::shared>("cost_shared", 8);
+  print("exclusive", exclusive);
+  print("shared", shared);
+  CHECK(exclusive.instructions > 50);
+  CHECK(exclusive.instructions < 400);
+  CHECK(exclusive.atomics == 0);
+  CHECK(shared.instructions > exclusive.instructions);
+  CHECK(shared.instructions < 600);
+  CHECK(shared.atomics > 0);
 }

@@ -276,6 +276,20 @@ TEST_CASE("nvme model: every broken rule is told") {
   });
   told("dword 0 not written", [&](client& c) { c.model.ring(c.model.sq_doorbell(), 1); });
   told(
+      "entry 0 is rung with dword 0 not written",
+      [&](client& c) {
+        c.send(exist(1));
+        c.send(exist(2));
+        c.ticks(2);
+        // What stands in entry 0 is of the lap before.
+        c.model.ring(c.model.sq_doorbell(), 1);
+      },
+      [] {
+        nvme_model_options o;
+        o.sq_entries = 2;
+        return o;
+      }());
+  told(
       "was changed between",
       [&](client& c) {
         c.send(exist(1));

@@ -76,6 +76,25 @@ TEST_CASE("ptx machine: what must not be touched is an error that names thread a
   CHECK(run_text(ptx_expression("mov.u64 %d0, %d7;"), 1, 0, 0, 0, o).words[0] == 0);
 }
 
+TEST_CASE("ptx machine: memory of the caller's is reached once it is registered") {
+  const std::string text = ptx_entry("ld.u32 %r5, [%d1]; add.u32 %r5, %r5, 1; st.u32 [%d1], %r5;");
+  std::uint32_t word[4] = {7, 7, 7, 7};
+  const auto address = reinterpret_cast<std::uint64_t>(word);
+  nkv_test::kernel_run run(text);
+  const auto go = [&](std::uint64_t at) {
+    return run.run("k", {1, 1, 1}, {1, 1, 1}, std::uint64_t{0}, at, std::uint64_t{0}, std::uint64_t{0});
+  };
+  CHECK_FALSE(go(address).finished());
+  run.memory().add("word", word, 8);
+  CHECK(go(address).finished());
+  CHECK(go(address + 4).finished());
+  CHECK_FALSE(go(address + 8).finished());
+  CHECK(word[0] == 8);
+  CHECK(word[1] == 8);
+  CHECK(word[2] == 7);
+  CHECK_THROWS_AS(run.memory().add("again", word + 1, 8), nkv_test::ptx_error);
+}
+
 TEST_CASE("ptx machine: trap ends the launch") {
   const ptx_answer r = run_text(ptx_expression("trap; mov.u64 %d0, 0;"));
   CHECK(r.result.ended == ptx_result::end::trapped);

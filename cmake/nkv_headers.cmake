@@ -71,6 +71,9 @@ set(NKV_CORE_HEADERS
     include/nkv/spec/status_code.hpp
 )
 
+set(NKV_DEVICE_HEADERS
+)
+
 set(NKV_HOST_HEADERS
     host/nkv/host/clock.hpp
     host/nkv/host/connect.hpp

@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(nkv_package_dir ${CMAKE_INSTALL_DATAROOTDIR}/cmake/nkv)
 
 install(
-  TARGETS nkv_core nkv_host
+  TARGETS nkv_core nkv_device nkv_host
   EXPORT nkv-host
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(

@@ -41,6 +41,7 @@ def wanted(root):
     """{(file, variable): entries} as the tree has them."""
     return {
         (HEADERS, "NKV_CORE_HEADERS"): headers(root, "include"),
+        (HEADERS, "NKV_DEVICE_HEADERS"): headers(root, "device"),
         (HEADERS, "NKV_HOST_HEADERS"): headers(root, "host/nkv/host"),
         (HEADERS, "NKV_TARGET_HEADERS"): headers(root, "host/nkv/target"),
         (UNIT, "NKV_UNIT_TESTS"): files(root, "tests/unit", "*_test.cpp", "tests/unit"),

@@ -18,9 +18,30 @@ namespace nkv::inline NKV_ABI {
 /// `ldapr`) and `stlr`, and a read-modify-write is `swpal` or its like, or a loop of `ldaxr` and `stlxr`. That orders
 /// for other processors; a store that a device takes as its signal is mapped_doorbell's business.
 struct native_atomics {
+  /// An ordinary access to memory that other threads use too, but never at the same time: what orders them is the
+  /// atomic access that the comment beside it names. An exploring policy sees these and finds where that is missing.
+  template <class T>
+  [[nodiscard]] NKV_HD static T load_plain(const T* p) noexcept {
+    return *p;
+  }
+  template <class T>
+  NKV_HD static void store_plain(T* p, T value) noexcept {
+    *p = value;
+  }
+  /// Four of them, which a GPU writes with one instruction. @param p aligned to 16 bytes
+  NKV_HD static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                 std::uint32_t d) noexcept {
+    auto* const q = static_cast<std::uint32_t*>(__builtin_assume_aligned(p, 16));
+    q[0] = a;
+    q[1] = b;
+    q[2] = c;
+    q[3] = d;
+  }
+
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_relaxed(const T* p, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
+    if constexpr (S == scope::thread) return *p;
     return __nv_atomic_load_n(const_cast<T*>(p), __NV_ATOMIC_RELAXED, cuda_scope(s));
 #elif NKV_ON_HIP
     return __hip_atomic_load(p, __ATOMIC_RELAXED, hip_scope(s));
@@ -33,6 +54,7 @@ struct native_atomics {
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_acquire(const T* p, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
+    if constexpr (S == scope::thread) return *p;
     return __nv_atomic_load_n(const_cast<T*>(p), __NV_ATOMIC_ACQUIRE, cuda_scope(s));
 #elif NKV_ON_HIP
     return __hip_atomic_load(p, __ATOMIC_ACQUIRE, hip_scope(s));
@@ -45,7 +67,10 @@ struct native_atomics {
   template <class T, scope S>
   NKV_HD static void store_relaxed(T* p, T value, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
-    __nv_atomic_store_n(p, value, __NV_ATOMIC_RELAXED, cuda_scope(s));
+    if constexpr (S == scope::thread)
+      *p = value;
+    else
+      __nv_atomic_store_n(p, value, __NV_ATOMIC_RELAXED, cuda_scope(s));
 #elif NKV_ON_HIP
     __hip_atomic_store(p, value, __ATOMIC_RELAXED, hip_scope(s));
 #else
@@ -57,7 +82,10 @@ struct native_atomics {
   template <class T, scope S>
   NKV_HD static void store_release(T* p, T value, scope_constant<S> s) noexcept {
 #if NKV_ON_CUDA
-    __nv_atomic_store_n(p, value, __NV_ATOMIC_RELEASE, cuda_scope(s));
+    if constexpr (S == scope::thread)
+      *p = value;
+    else
+      __nv_atomic_store_n(p, value, __NV_ATOMIC_RELEASE, cuda_scope(s));
 #elif NKV_ON_HIP
     __hip_atomic_store(p, value, __ATOMIC_RELEASE, hip_scope(s));
 #else

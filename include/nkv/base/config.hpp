@@ -51,6 +51,13 @@
 #define NKV_ON_HIP 0
 #endif
 
+/// 1 in either.
+#if NKV_ON_CUDA || NKV_ON_HIP
+#define NKV_ON_GPU 1
+#else
+#define NKV_ON_GPU 0
+#endif
+
 #if (defined(__x86_64__) || defined(__i386__)) && !NKV_ON_CUDA && !NKV_ON_HIP
 #define NKV_ON_X86 1
 #else
@@ -86,4 +93,12 @@
 #define NKV_NOINLINE __noinline__
 #else
 #define NKV_NOINLINE __attribute__((noinline))
+#endif
+
+/// Marks the seldom taken part of a short function: apart from it on a host, so that the rest stays in registers; in
+/// place in a kernel, where a call would put its arguments on a stack and most of it folds away with what is known.
+#if NKV_ON_GPU
+#define NKV_COLD NKV_INLINE
+#else
+#define NKV_COLD NKV_NOINLINE
 #endif

@@ -48,6 +48,15 @@ class [[nodiscard]] status {
     return is_client() ? static_cast<std::uint16_t>(bits_ >> 16) : std::uint16_t{0};
   }
 
+  /// The status as a word, to be handed from one thread to another.
+  [[nodiscard]] NKV_HD constexpr std::uint32_t bits() const noexcept { return bits_; }
+  /// What bits() gave, as a status again.
+  [[nodiscard]] NKV_HD static constexpr status from_bits(std::uint32_t bits) noexcept {
+    status s;
+    s.bits_ = bits;
+    return s;
+  }
+
   /// 87h under either status code type: inline targets derived from QEMU answer 1/87h, others 0/87h.
   [[nodiscard]] NKV_HD constexpr bool is_key_does_not_exist() const noexcept { return (bits_ & kv_mask) == 0x87; }
   /// 89h under either status code type.

@@ -27,6 +27,17 @@ namespace nkv::inline NKV_ABI {
 /// Whether submit() rings, or leaves that to ring().
 enum class submit_mode : bool { ring, defer };
 
+/// Which commands a namespace_ref makes: all that there are, chosen at run time by what the namespace and the operation
+/// need.
+struct all_commands {
+  static constexpr bool plain_only = false;
+};
+/// Only those of plain_path: inline keys, one SGL block for the value, no Store options, no List or Execute. Whoever
+/// needs no others has less code in a kernel, and fewer registers.
+struct plain_commands {
+  static constexpr bool plain_only = true;
+};
+
 template <class Queue>
 class batch;
 
@@ -36,10 +47,15 @@ class batch;
 /// any number do. Memory named by a value_ref belongs to a command from its submission until its outcome was taken;
 /// after cancel() or a timed out call, until quiesced(). A trivially copyable value that outlives neither the queue nor
 /// the registered memory. Host and device.
-template <class Queue>
+///
+/// @tparam Commands all_commands, or plain_commands for a ref that plain() gave: what those do not make is refused with
+///                  client/unsupported, before anything is sent
+template <class Queue, class Commands = all_commands>
 class namespace_ref {
   template <class>
   friend class batch;
+  template <class, class>
+  friend class namespace_ref;
 
  public:
   using queue_type = Queue;
@@ -50,6 +66,13 @@ class namespace_ref {
 
   [[nodiscard]] NKV_HD const namespace_profile& profile() const noexcept { return profile_; }
   [[nodiscard]] NKV_HD const Queue& queue() const noexcept { return queue_; }
+
+  /// The same namespace for the plain commands alone, which is less code: for kernels.
+  /// @return it, or client/unsupported where the namespace carries keys or values otherwise (payload_head, PRP only)
+  [[nodiscard]] NKV_HD result<namespace_ref<Queue, plain_commands>> plain() const noexcept {
+    if (!plain_.usable()) return status(client_status::unsupported);
+    return namespace_ref<Queue, plain_commands>(queue_, profile_);
+  }
 
   // ---- Blocking ----
 
@@ -121,23 +144,21 @@ class namespace_ref {
 
   /// Any operation, to its end or the deadline.
   template <waiting_clock Clock>
-  [[nodiscard]] NKV_HD outcome run(const operation& op, deadline<Clock> until) const noexcept {
-    if (!plain_.takes(op)) [[unlikely]] {
-      if (const status s = check(op); !s) return refused(s, op);
-    }
-    for (std::uint32_t spins = 0;; ++spins) {
-      const result<kv_ticket> t = send(op);
-      if (t) {
-        queue_.ring();
-        return finish(*t, until);
+  [[nodiscard]] NKV_HD NKV_INLINE outcome run(const operation& op, deadline<Clock> until) const noexcept {
+    if (plain_.takes(op)) [[likely]] {
+      const typename Queue::reservation r = queue_.try_reserve();
+      if (r.index != nkv::ticket::none) [[likely]] {
+        const nkv::ticket t = queue_.post_and_ring(r, plain_path::command(op, profile_.nsid));
+        completion c;
+        if (!queue_.wait_for_sent(t, until, c)) [[unlikely]]
+          static_cast<void>(queue_.cancel(t));
+        return read_outcome({t, op.opcode, false, op.value.length_bytes, op.user_tag}, profile_, c);
       }
-      // Only a full queue is worth waiting for: somebody's completion makes room. A lost one never has any.
-      if (!(t.error() == status(client_status::queue_full)) || until.expired()) return refused(t.error(), op);
-      do {
-        queue_.reap(queue_.capacity());
-        Clock::relax(spins++);
-      } while (!queue_.has_room() && queue_.liveness() == queue_liveness::open && !until.expired());
     }
+    if constexpr (Commands::plain_only)
+      return plain_.takes(op) ? run_with_room(op, until) : refused(plain_.refusal(op), op);
+    else
+      return run_checked(apart(op), until);
   }
 
   // ---- Tickets ----
@@ -148,8 +169,12 @@ class namespace_ref {
   ///         queue's reserve() return; nothing was sent then
   [[nodiscard]] NKV_HD NKV_INLINE result<kv_ticket> submit(const operation& op,
                                                            submit_mode mode = submit_mode::ring) const noexcept {
-    if (!plain_.takes(op)) [[unlikely]]
-      return submit_checked(apart(op), mode);
+    if (!plain_.takes(op)) [[unlikely]] {
+      if constexpr (Commands::plain_only)
+        return plain_.refusal(op);
+      else
+        return submit_checked(apart(op), mode);
+    }
     const typename Queue::reservation r = queue_.try_reserve();
     if (r.index == nkv::ticket::none) [[unlikely]]
       return queue_.refusal();
@@ -173,7 +198,7 @@ class namespace_ref {
   /// @return as poll(); client/timed_out instead of would_block: the operation is still under way
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD outcome wait(const kv_ticket& t, deadline<Clock> until) const noexcept {
-    const completion c = queue_.wait(t.ticket, until);
+    const completion c = queue_.wait_and_take(t.ticket, until);
     if (c.status == status(client_status::timed_out)) {
       outcome o;
       o.status = c.status;
@@ -181,7 +206,7 @@ class namespace_ref {
       o.user_tag = t.user_tag;
       return o;
     }
-    return take(t, c);
+    return read_outcome(t, profile_, c);
   }
 
   /// Lets go of an operation at once; no outcome will be given. Its buffer stays the controller's until quiesced().
@@ -191,6 +216,29 @@ class namespace_ref {
   /// Whether no DMA of the operation can follow.
   [[nodiscard]] NKV_HD bool quiesced(const kv_ticket& t) const noexcept { return queue_.quiesced(t.ticket); }
   [[nodiscard]] NKV_HD bool quiesced(nkv::ticket t) const noexcept { return queue_.quiesced(t); }
+
+  // ---- Steps, for groups of threads that submit together ----
+
+  /// Whether `op` can be sent; see nkv::validate.
+  [[nodiscard]] NKV_HD NKV_INLINE status validate(const operation& op) const noexcept {
+    return plain_.takes(op) ? status() : check(apart(op));
+  }
+  /// The command of an operation that can be sent, its scratch memory included.
+  [[nodiscard]] NKV_HD NKV_INLINE sqe command_of(typename Queue::reservation r, const operation& op) const noexcept {
+    if (Commands::plain_only || plain_.takes(op)) return plain_path::command(op, profile_.nsid);
+    if constexpr (!Commands::plain_only) return encode(op, profile_, queue_.scratch_of(r)).value_or(sqe{});
+  }
+  /// What names the operation, once its command was posted as `t`.
+  [[nodiscard]] NKV_HD NKV_INLINE kv_ticket ticket_of(nkv::ticket t, const operation& op) const noexcept {
+    const bool by_retrieve =
+        !Commands::plain_only && op.opcode == kv_opcode::exist && exists_by_retrieve(profile_, op.key);
+    const std::uint64_t buffer = op.opcode == kv_opcode::execute ? op.result_bytes : op.value.length_bytes;
+    return kv_ticket{t, op.opcode, by_retrieve, buffer, op.user_tag};
+  }
+  /// The outcome that `c`, taken from the queue, means for it.
+  [[nodiscard]] NKV_HD NKV_INLINE outcome outcome_of(const kv_ticket& t, const completion& c) const noexcept {
+    return read_outcome(t, profile_, c);
+  }
 
   // ---- Many keys ----
 
@@ -268,11 +316,13 @@ class namespace_ref {
 
   /// Posts a validated operation, without ringing.
   NKV_HD NKV_INLINE result<kv_ticket> send(const operation& op) const noexcept {
-    if (plain_.takes(op)) [[likely]]
+    if (Commands::plain_only || plain_.takes(op)) [[likely]]
       return submit(op, submit_mode::defer);
-    const auto r = queue_.reserve();
-    if (!r) return r.error();
-    return send_encoded(*r, op);
+    if constexpr (!Commands::plain_only) {
+      const auto r = queue_.reserve();
+      if (!r) return r.error();
+      return send_encoded(*r, op);
+    }
   }
 
   // The ways that are not plain take a copy, made member by member, so that elsewhere an operation need not be in
@@ -281,9 +331,14 @@ class namespace_ref {
     return {op.opcode, op.store_opts, op.retrieve_opts, op.key,          op.value,
             op.local,  op.op_id,      op.input_bytes,   op.result_bytes, op.user_tag};
   }
-  NKV_HD NKV_NOINLINE status check(operation op) const noexcept { return validate(op, profile_, queue_.list_bytes()); }
+  NKV_HD NKV_COLD status check(operation op) const noexcept {
+    if constexpr (Commands::plain_only)
+      return plain_.takes(op) ? status() : plain_.refusal(op);
+    else
+      return nkv::validate(op, profile_, queue_.list_bytes());
+  }
 
-  NKV_HD NKV_NOINLINE result<kv_ticket> submit_checked(operation op, submit_mode mode) const noexcept {
+  NKV_HD NKV_COLD result<kv_ticket> submit_checked(operation op, submit_mode mode) const noexcept {
     if (const status s = check(op); !s) return s;
     const auto r = queue_.reserve();
     if (!r) return r.error();
@@ -292,15 +347,37 @@ class namespace_ref {
     return t;
   }
 
+  template <waiting_clock Clock>
+  NKV_HD NKV_COLD outcome run_checked(operation op, deadline<Clock> until) const noexcept {
+    if (const status s = check(op); !s) return refused(s, op);
+    return run_with_room(op, until);
+  }
+
+  /// Runs a validated operation, once the queue has room for it.
+  template <waiting_clock Clock>
+  NKV_HD NKV_INLINE outcome run_with_room(const operation& op, deadline<Clock> until) const noexcept {
+    for (std::uint32_t spins = 0;; ++spins) {
+      const result<kv_ticket> t = send(op);
+      if (t) {
+        queue_.ring();
+        return finish(*t, until);
+      }
+      // Only a full queue is worth waiting for: somebody's completion makes room. A lost one never has any.
+      if (!(t.error() == status(client_status::queue_full)) || until.expired()) return refused(t.error(), op);
+      do {
+        queue_.reap(queue_.capacity());
+        Clock::relax(spins++);
+      } while (!queue_.has_room() && queue_.liveness() == queue_liveness::open && !until.expired());
+    }
+  }
+
   NKV_HD result<kv_ticket> send_encoded(typename Queue::reservation r, operation op) const noexcept {
     const result<sqe> command = encode(op, profile_, queue_.scratch_of(r));
     if (!command) {
       queue_.cancel(r);
       return command.error();
     }
-    const bool by_retrieve = op.opcode == kv_opcode::exist && exists_by_retrieve(profile_, op.key);
-    const std::uint64_t buffer = op.opcode == kv_opcode::execute ? op.result_bytes : op.value.length_bytes;
-    return kv_ticket{queue_.post(r, *command), op.opcode, by_retrieve, buffer, op.user_tag};
+    return ticket_of(queue_.post(r, *command), op);
   }
 
   /// Turns what the queue says into an outcome, and frees the CID of a completed command.
@@ -311,9 +388,9 @@ class namespace_ref {
 
   template <waiting_clock Clock>
   NKV_HD outcome finish(const kv_ticket& t, deadline<Clock> until) const noexcept {
-    const completion c = queue_.wait(t.ticket, until);
+    const completion c = queue_.wait_and_take(t.ticket, until);
     if (c.status.is_client()) static_cast<void>(queue_.cancel(t.ticket));
-    return take(t, c);
+    return read_outcome(t, profile_, c);
   }
 
   template <waiting_clock Clock, class OnAnswer>

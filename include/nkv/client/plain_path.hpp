@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nkv/base/config.hpp>
+#include <nkv/base/status.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/command/command_key.hpp>
 #include <nkv/kv/key_encoding.hpp>
@@ -9,6 +10,7 @@
 #include <nkv/spec/data_pointer.hpp>
 #include <nkv/spec/opcode.hpp>
 #include <nkv/spec/sqe.hpp>
+#include <nkv/spec/status_code.hpp>
 
 #include <cstdint>
 
@@ -42,6 +44,21 @@ class plain_path {
       case kv_opcode::exist: return true;
       default: return false;
     }
+  }
+
+  /// Whether the namespace carries keys and values so that it takes any of them.
+  [[nodiscard]] NKV_HD constexpr bool usable() const noexcept { return most_retrieved_ != 0; }
+
+  /// Why it does not take `op`: client/bad_argument for the key, value_too_large for the value, the namespace's being
+  /// read-only, and else unsupported.
+  [[nodiscard]] NKV_HD constexpr status refusal(const operation& op) const noexcept {
+    if (op.key.size() - 1 >= longest_key_) return client_status::bad_argument;
+    if (!writable_ && op.mutates()) return {status_code_type::command_specific, command_status::namespace_read_only};
+    const bool retrieves = op.opcode == kv_opcode::retrieve;
+    if ((retrieves || op.opcode == kv_opcode::store) &&
+        op.value.length_bytes >= (retrieves ? most_retrieved_ : most_stored_))
+      return client_status::value_too_large;
+    return client_status::unsupported;
   }
 
   /// The command of an operation that it takes: byte for byte what encode() makes.

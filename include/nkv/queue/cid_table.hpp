@@ -82,6 +82,31 @@ class cid_table {
     }
   }
 
+  /// Several CIDs of one claim: `first` + i for every bit i of `bits`.
+  struct cid_run {
+    std::uint32_t first = 0;
+    std::uint32_t bits = 0;
+  };
+  /// Takes up to `most` free CIDs, 1 to 32 of them, in one access. Shared tables.
+  /// @return those, or none where all are in use or in quarantine. Fewer than asked for do not mean that no more are
+  ///         free
+  [[nodiscard]] NKV_HD NKV_INLINE cid_run claim_some(std::uint32_t most) const noexcept {
+    static_assert(Sharing::is_shared);
+    const std::uint32_t words = (cids_ + 31) / 32;
+    std::uint32_t w = (Atomics::load_relaxed(&counters_->sq_next, scope_) >> 5) & (words - 1);
+    for (std::uint32_t tried = 0; tried < words; ++tried, w = w + 1 == words ? 0 : w + 1) {
+      std::uint32_t free_bits = Atomics::load_relaxed(&bitmap()[w], scope_);
+      while (free_bits != 0) {
+        const std::uint32_t wanted = lowest_bits(free_bits, most);
+        // Acquire: as in claim(), for each of the records.
+        const std::uint32_t before = Atomics::fetch_and(&bitmap()[w], ~wanted, scope_);
+        if ((before & wanted) != 0) return {w * 32, before & wanted};
+        free_bits = before & ~wanted;
+      }
+    }
+    return {};
+  }
+
   /// Marks a claimed CID as in use by a command about to be published.
   /// @return the ticket that names this use
   NKV_HD NKV_INLINE ticket begin(std::uint32_t index) const noexcept {
@@ -111,8 +136,8 @@ class cid_table {
     const std::uint32_t generation = generation_of(seen);
     if (wire_cid({index, generation}) != entry.cid()) return false;
     if (state_of(seen) == cid_state::in_flight) {
-      r.dw0 = entry.dw0();
-      r.status_field = entry.status_field();
+      Atomics::store_plain(&r.dw0, entry.dw0());
+      Atomics::store_plain(&r.status_field, std::uint32_t{entry.status_field()});
       if constexpr (Sharing::is_shared) {
         // Release: dw0 and status_field are written before a waiter's acquire sees `done`. A cancel may come between.
         if (Atomics::compare_exchange(&r.word, seen, word(generation, cid_state::done), scope_)) return true;
@@ -134,8 +159,7 @@ class cid_table {
     const cid_record& r = records_[t.index];
     // Acquire: pairs with complete(); dw0 and status_field are read after the state that says they are there.
     const std::uint32_t seen = Atomics::load_acquire(&r.word, scope_);
-    if (seen == word(t.generation, cid_state::done))
-      return {status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+    if (seen == word(t.generation, cid_state::done)) return result_of(r);
     if (seen == word(t.generation, cid_state::in_flight)) return {client_status::would_block, 0};
     if (seen == word(t.generation, cid_state::abandoned)) return {client_status::cancelled, 0};
     return {client_status::stale_ticket, 0};
@@ -170,7 +194,7 @@ class cid_table {
       if (t.index >= cids_) return {client_status::stale_ticket, 0};
       cid_record& r = records_[t.index];
       if (r.word != word(t.generation, cid_state::done)) return peek(t);
-      const completion c{status::from_cqe(static_cast<std::uint16_t>(r.status_field)), r.dw0};
+      const completion c = result_of(r);
       r.word = word(t.generation + 1, cid_state::free);
       put_back(t.index);
       return c;
@@ -246,6 +270,18 @@ class cid_table {
   }
   NKV_HD static constexpr std::uint32_t generation_of(std::uint32_t w) noexcept { return w >> 2; }
   NKV_HD static constexpr cid_state state_of(std::uint32_t w) noexcept { return static_cast<cid_state>(w & 3u); }
+
+  NKV_HD NKV_INLINE static completion result_of(const cid_record& r) noexcept {
+    return {status::from_cqe(static_cast<std::uint16_t>(Atomics::load_plain(&r.status_field))),
+            Atomics::load_plain(&r.dw0)};
+  }
+
+  /// The lowest `count` of the set bits.
+  NKV_HD static std::uint32_t lowest_bits(std::uint32_t bits, std::uint32_t count) noexcept {
+    std::uint32_t rest = bits;
+    for (std::uint32_t i = 0; i < count && rest != 0; ++i) rest &= rest - 1;
+    return bits & ~rest;
+  }
 
   NKV_HD std::uint32_t* bitmap() const noexcept { return reinterpret_cast<std::uint32_t*>(free_); }
   NKV_HD std::uint16_t* stack() const noexcept { return reinterpret_cast<std::uint16_t*>(free_); }

@@ -52,7 +52,7 @@ class completion_queue {
       if (Atomics::load_relaxed(&counters_->reaping, scope_) != 0) return 0;
       if (Atomics::exchange(&counters_->reaping, std::uint32_t{1}, scope_) != 0) return 0;
     }
-    std::uint32_t head = counters_->cq_head;
+    std::uint32_t head = Atomics::load_plain(&counters_->cq_head);
     const std::uint32_t start = head;
     cqe entry;
     while (head - start < budget && read(head, entry)) {
@@ -69,7 +69,7 @@ class completion_queue {
   template <doorbell Doorbell>
   NKV_HD NKV_INLINE bool next(const Doorbell& doorbell, cqe& entry) const noexcept {
     static_assert(!Sharing::is_shared, "who else reads the ring is known to reap() alone");
-    const std::uint32_t head = counters_->cq_head;
+    const std::uint32_t head = Atomics::load_plain(&counters_->cq_head);
     if (!read(head, entry)) return false;
     advance(doorbell, head + 1);
     return true;
@@ -79,15 +79,16 @@ class completion_queue {
   /// Everything below `head` was read.
   template <doorbell Doorbell>
   NKV_HD NKV_INLINE void advance(const Doorbell& doorbell, std::uint32_t head) const noexcept {
-    counters_->cq_head = head;
-    if (head - counters_->cq_rung < interval_) [[likely]]
+    Atomics::store_plain(&counters_->cq_head, head);
+    if (head - Atomics::load_plain(&counters_->cq_rung) < interval_) [[likely]]
       return;
     // In a child after fork() the counters are wiped and the doorbell is the parent's.
     // Atomic: the owner writes the word whenever the controller is lost.
     if (Atomics::load_relaxed(&counters_->liveness, system_scope) == static_cast<std::uint32_t>(queue_liveness::wiped))
       return;
-    counters_->cq_rung = head;
-    Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
+    Atomics::store_plain(&counters_->cq_rung, head);
+    if constexpr (NKV_ON_GPU == 0)
+      Atomics::store_relaxed(&counters_->cq_doorbells, counters_->cq_doorbells + 1u, scope_);
     doorbell.ring_cq_head(head & mask_);
   }
 
@@ -101,7 +102,7 @@ class completion_queue {
     const std::uint32_t first = Atomics::load_acquire(&slot.dw[3], system_scope);
     if (((first >> 16) & 1u) != expected) return false;
     entry.dw[0] = Atomics::load_relaxed(&slot.dw[0], system_scope);
-    entry.dw[1] = Atomics::load_relaxed(&slot.dw[1], system_scope);
+    entry.dw[1] = 0;  // no command of this library has a result there
     entry.dw[2] = Atomics::load_relaxed(&slot.dw[2], system_scope);
     entry.dw[3] = Atomics::load_relaxed(&slot.dw[3], system_scope);
     return true;

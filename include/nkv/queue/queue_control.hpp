@@ -43,8 +43,8 @@ struct queue_counters {
   std::uint32_t late_completions = 0;      ///< of commands that had been cancelled
   std::uint32_t stray_completions = 0;     ///< for CIDs that no command uses, or of another queue; ignored
   std::uint32_t queue_full = 0;            ///< reservations that were refused for want of room
-  std::uint32_t sq_doorbells = 0;          ///< SQ tail doorbells rung
-  std::uint32_t cq_doorbells = 0;          ///< CQ head doorbells rung
+  std::uint32_t sq_doorbells = 0;          ///< SQ tail doorbells rung by a host
+  std::uint32_t cq_doorbells = 0;          ///< CQ head doorbells rung by a host
 };
 
 /// Where the parts of a queue's control block stand. One block holds them all.

@@ -91,6 +91,27 @@ class queue_pair_ref {
       return {};
     return {cids_.claim()};
   }
+  /// Up to `most` reservations at once, 1 to 32, for a group that posts together: the CIDs `first` + i, for every bit i
+  /// of `bits`. None of them where there is no room or the queue is not open; refusal() says why. Shared queues.
+  using cid_run = typename cid_table<Sharing, Atomics>::cid_run;
+  [[nodiscard]] NKV_HD NKV_INLINE cid_run try_reserve_some(std::uint32_t most) const noexcept {
+    if (Atomics::load_relaxed(&counters_->liveness, system_scope) != static_cast<std::uint32_t>(queue_liveness::open))
+        [[unlikely]]
+      return {};
+    return cids_.claim_some(most);
+  }
+  /// Hands out `count` entries of the ring that follow one another, for as many reservations; each is to be posted at
+  /// once. Shared queues. @return the first entry's position
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t take_entries(std::uint32_t count) const noexcept {
+    return sq_.take(count);
+  }
+  /// post() into the entry at `position`.
+  NKV_HD NKV_INLINE ticket post_at(std::uint32_t position, reservation r, const sqe& command) const noexcept {
+    const ticket t = cids_.begin(r.index);
+    sq_.post_at(position, command, cids_.wire_cid(t));
+    return t;
+  }
+
   /// Why try_reserve() just gave nothing.
   [[nodiscard]] NKV_HD status refusal() const noexcept {
     if (liveness() != queue_liveness::open) return dead();
@@ -113,6 +134,13 @@ class queue_pair_ref {
   NKV_HD NKV_INLINE ticket post(reservation r, const sqe& command) const noexcept {
     const ticket t = cids_.begin(r.index);
     sq_.post(command, cids_.wire_cid(t));
+    return t;
+  }
+
+  /// post() and ring() in one step.
+  NKV_HD NKV_INLINE ticket post_and_ring(reservation r, const sqe& command) const noexcept {
+    const ticket t = cids_.begin(r.index);
+    sq_.post_and_ring(command, cids_.wire_cid(t), doorbell_);
     return t;
   }
 
@@ -164,7 +192,7 @@ class queue_pair_ref {
       // No further than this command's entry: those behind it are read by who asks for them.
       cqe entry;
       while (cids_.in_flight(t) && cq_.next(doorbell_, entry)) {
-        if (entry.cid() == cids_.wire_cid(t) && entry.sqid() == qid_) [[likely]]
+        if (answers(entry, t)) [[likely]]
           return cids_.finish(t, entry);
         record(entry);
       }
@@ -175,21 +203,54 @@ class queue_pair_ref {
     return c;
   }
 
+  /// take() of what others have read: the completion queue is not looked at. For a group whose leader reaps.
+  [[nodiscard]] NKV_HD NKV_INLINE completion take_recorded(ticket t) const noexcept {
+    completion c = cids_.take(t);
+    if (c.status.is_client()) [[unlikely]]
+      c.status = with_liveness(c.status);
+    return c;
+  }
+
   /// Polls until the command has ended or the deadline has passed.
   /// @return as poll(); client/timed_out instead of would_block: the command is still in flight and owns its buffer
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD completion wait(ticket t, deadline<Clock> until) const noexcept {
-    for (std::uint32_t spins = 0;; ++spins) {
-      completion c = poll(t);
-      if (!(c.status == status(client_status::would_block))) return c;
-      // The clock costs more than a look at the ring.
-      if ((spins & (looks_per_clock_read - 1)) == looks_per_clock_read - 1 || until.at_ns() == 0) {
-        if (until.expired()) {
-          c.status = status(client_status::timed_out);
-          return c;
+    return look_until(until, [this, t]() noexcept { return poll(t); });
+  }
+
+  /// wait(), and consume() of a completed command: its outcome is given once.
+  template <waiting_clock Clock>
+  [[nodiscard]] NKV_HD NKV_INLINE completion wait_and_take(ticket t, deadline<Clock> until) const noexcept {
+    return look_until(until, [this, t]() noexcept { return take(t); });
+  }
+
+  /// The same for a command that this thread has just sent and nobody has asked for since.
+  /// @param[out] c as wait_and_take() returns it
+  /// @return whether the controller completed the command
+  template <waiting_clock Clock>
+  [[nodiscard]] NKV_HD NKV_INLINE bool wait_for_sent(ticket t, deadline<Clock> until, completion& c) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      c = wait_and_take(t, until);
+      return !c.status.is_client();
+    } else {
+      // It is in flight until its entry is read, and that happens here alone: the record need not be looked at.
+      for (std::uint32_t spins = 0;; ++spins) {
+        cqe entry;
+        while (cq_.next(doorbell_, entry)) {
+          if (answers(entry, t)) [[likely]] {
+            c = cids_.finish(t, entry);
+            return true;
+          }
+          record(entry);
         }
+        c.status = with_liveness(client_status::would_block);
+        if (!(c.status == status(client_status::would_block))) return false;
+        if (passed(until, spins)) {
+          c.status = status(client_status::timed_out);
+          return false;
+        }
+        Clock::relax(spins);
       }
-      Clock::relax(spins);
     }
   }
 
@@ -243,6 +304,32 @@ class queue_pair_ref {
 
  private:
   static constexpr std::uint32_t looks_per_clock_read = 64;
+
+  template <waiting_clock Clock, class Look>
+  NKV_HD NKV_INLINE static completion look_until(deadline<Clock> until, const Look& look) noexcept {
+    for (std::uint32_t spins = 0;; ++spins) {
+      completion c = look();
+      if (!(c.status == status(client_status::would_block))) return c;
+      if (passed(until, spins)) {
+        c.status = status(client_status::timed_out);
+        return c;
+      }
+      Clock::relax(spins);
+    }
+  }
+
+  /// Whether the deadline has passed, looked at now and then: the clock costs more than a look at the ring.
+  template <waiting_clock Clock>
+  NKV_HD NKV_INLINE static bool passed(deadline<Clock> until, std::uint32_t spins) noexcept {
+    if ((spins & (looks_per_clock_read - 1)) != looks_per_clock_read - 1 && until.at_ns() != 0) return false;
+    return until.expired();
+  }
+
+  /// Whether the entry completes the command: SQID and CID, compared as one word.
+  NKV_HD NKV_INLINE bool answers(const cqe& entry, ticket t) const noexcept {
+    const std::uint32_t ids = (entry.dw[2] & 0xffff0000u) | (entry.dw[3] & 0xffffu);
+    return ids == (static_cast<std::uint32_t>(qid_) << 16 | cids_.wire_cid(t));
+  }
 
   NKV_HD NKV_INLINE void record(const cqe& entry) const noexcept {
     if (entry.sqid() != qid_ || !cids_.complete(entry)) cids_.count(&counters_->stray_completions);

@@ -12,6 +12,12 @@ struct exclusive {
   static constexpr auto state_scope = thread_scope;
 };
 
+/// Any number of threads of one block of a kernel use the queue at once: as `shared`, at the price of the block's scope.
+struct block {
+  static constexpr bool is_shared = true;
+  static constexpr auto state_scope = block_scope;
+};
+
 /// Any number of threads of one device (or of one host process) use the queue at once, without a mutex.
 struct shared {
   static constexpr bool is_shared = true;

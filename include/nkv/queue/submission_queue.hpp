@@ -46,13 +46,24 @@ class submission_queue {
   /// @pre the caller holds a CID of this queue that is in no other entry
   NKV_HD NKV_INLINE void post(const sqe& command, std::uint16_t cid) const noexcept {
     if constexpr (Sharing::is_shared) {
-      const std::uint32_t position = Atomics::fetch_add(&counters_->sq_next, std::uint32_t{1}, scope_);
-      write(ring_[position & mask_], command, cid);
-      // Release: the SQE stores come before the ringing thread's acquire of this mark, and so before its doorbell.
-      Atomics::store_release(&ready_[position & mask_], position + 1, scope_);
+      post_at(take(1), command, cid);
     } else {
       write(ring_[counters_->sq_next++ & mask_], command, cid);
     }
+  }
+
+  /// Hands out `count` positions that follow one another, each to be given to post_at() at once. Shared rings.
+  /// @pre the caller holds as many CIDs that are in no other entry
+  /// @return the first
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t take(std::uint32_t count) const noexcept {
+    static_assert(Sharing::is_shared);
+    return Atomics::fetch_add(&counters_->sq_next, count, scope_);
+  }
+  /// post() at a position that take() gave.
+  NKV_HD NKV_INLINE void post_at(std::uint32_t position, const sqe& command, std::uint16_t cid) const noexcept {
+    write(ring_[position & mask_], command, cid);
+    // Release: the SQE stores come before the ringing thread's acquire of this mark, and so before its doorbell.
+    Atomics::store_release(&ready_[position & mask_], position + 1, scope_);
   }
 
   /// Publishes everything posted: one tail doorbell for all of it.
@@ -71,42 +82,55 @@ class submission_queue {
         ring_ready(doorbell);
       } while (!answered(requests));
     } else {
-      if (counters_->sq_next == counters_->sq_rung) return;
-      counters_->sq_rung = counters_->sq_next;
-      ++counters_->sq_doorbells;
-      doorbell.ring_sq_tail(counters_->sq_next & mask_);
+      if (counters_->sq_next != counters_->sq_rung) ring_to(doorbell, counters_->sq_next);
+    }
+  }
+
+  /// post() and ring() in one step.
+  template <doorbell Doorbell>
+  NKV_HD NKV_INLINE void post_and_ring(const sqe& command, std::uint16_t cid, const Doorbell& doorbell) const noexcept {
+    if constexpr (Sharing::is_shared) {
+      post(command, cid);
+      ring(doorbell);
+    } else {
+      const std::uint32_t position = counters_->sq_next;
+      write(ring_[position & mask_], command, cid);
+      counters_->sq_next = position + 1;
+      ring_to(doorbell, position + 1);
     }
   }
 
  private:
-  /// Dword by dword, so that a command made here stays in registers until it is stored, once.
+  /// In four wide stores, so that a command made here stays in registers until it is stored, once.
   NKV_HD NKV_INLINE static void write(sqe& entry, const sqe& command, std::uint16_t cid) noexcept {
-    entry.dw[0] = (command.dw[0] & 0xffffu) | static_cast<std::uint32_t>(cid) << 16;
-    entry.dw[1] = command.dw[1];
-    entry.dw[2] = command.dw[2];
-    entry.dw[3] = command.dw[3];
-    entry.dw[4] = command.dw[4];
-    entry.dw[5] = command.dw[5];
-    entry.dw[6] = command.dw[6];
-    entry.dw[7] = command.dw[7];
-    entry.dw[8] = command.dw[8];
-    entry.dw[9] = command.dw[9];
-    entry.dw[10] = command.dw[10];
-    entry.dw[11] = command.dw[11];
-    entry.dw[12] = command.dw[12];
-    entry.dw[13] = command.dw[13];
-    entry.dw[14] = command.dw[14];
-    entry.dw[15] = command.dw[15];
+    const std::uint32_t(&dw)[16] = command.dw;
+    Atomics::store_plain(&entry.dw[0], (dw[0] & 0xffffu) | static_cast<std::uint32_t>(cid) << 16, dw[1], dw[2], dw[3]);
+    Atomics::store_plain(&entry.dw[4], dw[4], dw[5], dw[6], dw[7]);
+    Atomics::store_plain(&entry.dw[8], dw[8], dw[9], dw[10], dw[11]);
+    Atomics::store_plain(&entry.dw[12], dw[12], dw[13], dw[14], dw[15]);
+  }
+
+  /// Only on a host, where an atomic load may read it at any time; a kernel does not pay for it.
+  NKV_HD NKV_INLINE static void count_doorbell(std::uint32_t& counter) noexcept {
+    if constexpr (NKV_ON_GPU == 0) Atomics::store_relaxed(&counter, counter + 1u, scope_);
+  }
+
+  /// Exclusive: everything below `position` is published.
+  template <doorbell Doorbell>
+  NKV_HD NKV_INLINE void ring_to(const Doorbell& doorbell, std::uint32_t position) const noexcept {
+    counters_->sq_rung = position;
+    count_doorbell(counters_->sq_doorbells);
+    doorbell.ring_sq_tail(position & mask_);
   }
 
   template <doorbell Doorbell>
   NKV_HD void ring_ready(const Doorbell& doorbell) const noexcept {
-    std::uint32_t position = counters_->sq_rung;
+    std::uint32_t position = Atomics::load_plain(&counters_->sq_rung);
     // Acquire: pairs with post(); the entry is complete before its position is published.
     while (Atomics::load_acquire(&ready_[position & mask_], scope_) == position + 1) ++position;
-    if (position == counters_->sq_rung) return;
-    counters_->sq_rung = position;
-    Atomics::store_relaxed(&counters_->sq_doorbells, counters_->sq_doorbells + 1u, scope_);
+    if (position == Atomics::load_plain(&counters_->sq_rung)) return;
+    Atomics::store_plain(&counters_->sq_rung, position);
+    count_doorbell(counters_->sq_doorbells);
     doorbell.ring_sq_tail(position & mask_);
   }
 

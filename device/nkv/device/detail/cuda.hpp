@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/config.hpp>
+
+#include <cstdint>
+
+namespace nkv::inline NKV_ABI {
+namespace device::detail {
+
+/// What an NVIDIA GPU has of its own. Seen by the pass that compiles for one.
+struct world {
+  /// Nanoseconds; the same for all of the device, 64 bits wide.
+  NKV_HD static std::uint64_t now_ns() noexcept {
+    std::uint64_t ns;
+    __asm__ volatile("mov.u64 %0, %%globaltimer;" : "=l"(ns));
+    return ns;
+  }
+  NKV_HD static void nap(std::uint32_t ns) noexcept { __asm__ volatile("nanosleep.u32 %0;" ::"r"(ns)); }
+
+  /// Orders everything before it, of this thread and of those it synchronised with, before what this thread stores
+  /// after it, for every agent of the system. By hand: the compiler's builtin makes the dearer fence.sc.
+  NKV_HD static void fence_release_system() noexcept { __asm__ volatile("fence.release.sys;" ::: "memory"); }
+  NKV_HD static void store_system(std::uint32_t* p, std::uint32_t value) noexcept {
+    __asm__ volatile("st.relaxed.sys.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
+  }
+  /// A store that is carried out once, in its width, and not merged with others: for the registers of a PCIe device.
+  NKV_HD static void store_mmio(std::uint32_t* p, std::uint32_t value) noexcept {
+    __asm__ volatile("st.mmio.relaxed.sys.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
+  }
+  NKV_HD static void store_wide(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                                std::uint32_t d) noexcept {
+    __asm__ volatile("st.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+  }
+
+  /// The lanes of this warp that are here now.
+  NKV_HD static std::uint64_t active_lanes() noexcept {
+    std::uint32_t mask;
+    __asm__ volatile("activemask.b32 %0;" : "=r"(mask));
+    return mask;
+  }
+  NKV_HD static std::uint32_t lane() noexcept {
+    std::uint32_t lane;
+    __asm__("mov.u32 %0, %%laneid;" : "=r"(lane));
+    return lane;
+  }
+  /// Everything that a lane of `lanes` did before is visible to all of them after.
+  NKV_HD static void sync_lanes(std::uint64_t lanes) noexcept {
+    __asm__ volatile("bar.warp.sync %0;" ::"r"(static_cast<std::uint32_t>(lanes)) : "memory");
+  }
+  NKV_HD static std::uint64_t ballot(std::uint64_t lanes, bool value) noexcept {
+    std::uint32_t votes;
+    __asm__ volatile(
+        "{ .reg .pred p; setp.ne.u32 p, %1, 0; vote.sync.ballot.b32 %0, p, %2; }"
+        : "=r"(votes)
+        : "r"(static_cast<std::uint32_t>(value)), "r"(static_cast<std::uint32_t>(lanes))
+        : "memory");
+    return votes;
+  }
+  NKV_HD static std::uint32_t read_lane(std::uint64_t lanes, std::uint32_t value, std::uint32_t from) noexcept {
+    std::uint32_t out;
+    __asm__ volatile("shfl.sync.idx.b32 %0, %1, %2, 31, %3;"
+                     : "=r"(out)
+                     : "r"(value), "r"(from), "r"(static_cast<std::uint32_t>(lanes))
+                     : "memory");
+    return out;
+  }
+
+  NKV_HD static std::uint32_t thread_in_block() noexcept {
+    std::uint32_t x, y, z, nx, ny;
+    __asm__("mov.u32 %0, %%tid.x;" : "=r"(x));
+    __asm__("mov.u32 %0, %%tid.y;" : "=r"(y));
+    __asm__("mov.u32 %0, %%tid.z;" : "=r"(z));
+    __asm__("mov.u32 %0, %%ntid.x;" : "=r"(nx));
+    __asm__("mov.u32 %0, %%ntid.y;" : "=r"(ny));
+    return x + nx * (y + ny * z);
+  }
+  NKV_HD static std::uint32_t threads_of_block() noexcept {
+    std::uint32_t nx, ny, nz;
+    __asm__("mov.u32 %0, %%ntid.x;" : "=r"(nx));
+    __asm__("mov.u32 %0, %%ntid.y;" : "=r"(ny));
+    __asm__("mov.u32 %0, %%ntid.z;" : "=r"(nz));
+    return nx * ny * nz;
+  }
+  NKV_HD static void sync_block() noexcept { __asm__ volatile("barrier.sync 0;" ::: "memory"); }
+
+  static constexpr std::uint32_t lanes_of_warp = 32;
+};
+
+}  // namespace device::detail
+}  // namespace nkv::inline NKV_ABI

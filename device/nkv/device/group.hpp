@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <nkv/base/bits.hpp>
+#include <nkv/base/config.hpp>
+#include <nkv/device/world.hpp>
+
+#include <concepts>
+#include <cstdint>
+
+namespace nkv::inline NKV_ABI {
+namespace device {
+
+/// Threads that act together: every one of them calls every function of the group, in the same order. Ranks count from
+/// 0, which is the leader's.
+///
+/// sync() makes what each did before visible to all after. broadcast() gives everybody the value of one rank; before() the
+/// number of threads of lower rank that pass true, and in `total` that of all; lowest() the lowest rank that passes
+/// true, size() where none does.
+template <class G>
+concept group = requires(const G& g, bool flag, std::uint32_t word, std::uint32_t& total) {
+  { g.rank() } noexcept -> std::same_as<std::uint32_t>;
+  { g.size() } noexcept -> std::same_as<std::uint32_t>;
+  { g.sync() } noexcept;
+  { g.broadcast(word, word) } noexcept -> std::same_as<std::uint32_t>;
+  { g.before(flag, total) } noexcept -> std::same_as<std::uint32_t>;
+  { g.lowest(flag) } noexcept -> std::same_as<std::uint32_t>;
+};
+
+/// The calling thread alone.
+struct thread_group {
+  NKV_HD static constexpr std::uint32_t rank() noexcept { return 0; }
+  NKV_HD static constexpr std::uint32_t size() noexcept { return 1; }
+  NKV_HD static constexpr void sync() noexcept {}
+  NKV_HD static constexpr std::uint32_t broadcast(std::uint32_t value, std::uint32_t = 0) noexcept { return value; }
+  NKV_HD static constexpr std::uint32_t before(bool value, std::uint32_t& total) noexcept {
+    total = value ? 1 : 0;
+    return 0;
+  }
+  NKV_HD static constexpr std::uint32_t lowest(bool value) noexcept { return value ? 0 : 1; }
+};
+static_assert(group<thread_group>);
+
+/// The lanes of a warp (NVIDIA, 32) or wave (AMD, 32 or 64) that made it together: all of them, or those of one side of
+/// a branch. On a host, one thread. A value of a kernel's, not to be kept beyond the branch that it was made in.
+class warp_group {
+ public:
+  /// Of the lanes that are here now.
+  NKV_HD warp_group() noexcept : lanes_(detail::world::active_lanes()) {}
+  /// Of `lanes`, one bit each, every one of which makes it.
+  NKV_HD explicit warp_group(std::uint64_t lanes) noexcept : lanes_(lanes) {}
+
+  [[nodiscard]] NKV_HD std::uint32_t rank() const noexcept { return count(lanes_ & lower()); }
+  [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return count(lanes_); }
+  NKV_HD void sync() const noexcept { detail::world::sync_lanes(lanes_); }
+  [[nodiscard]] NKV_HD std::uint32_t broadcast(std::uint32_t value, std::uint32_t from = 0) const noexcept {
+    std::uint64_t rest = lanes_;
+    for (; from != 0; --from) rest &= rest - 1;
+    return detail::world::read_lane(lanes_, value, first(rest));
+  }
+  [[nodiscard]] NKV_HD std::uint32_t before(bool value, std::uint32_t& total) const noexcept {
+    const std::uint64_t votes = ballot(value);
+    total = count(votes);
+    return count(votes & lower());
+  }
+  [[nodiscard]] NKV_HD std::uint32_t lowest(bool value) const noexcept {
+    const std::uint64_t votes = ballot(value);
+    return votes == 0 ? size() : count(lanes_ & ((std::uint64_t{1} << first(votes)) - 1));
+  }
+  /// A bit for each lane (not rank) of the group that passes true.
+  [[nodiscard]] NKV_HD std::uint64_t ballot(bool value) const noexcept {
+    return detail::world::ballot(lanes_, value) & lanes_;
+  }
+
+ private:
+  NKV_HD static std::uint64_t lower() noexcept { return (std::uint64_t{1} << detail::world::lane()) - 1; }
+  NKV_HD static std::uint32_t count(std::uint64_t bits) noexcept {
+    return count_ones(static_cast<std::uint32_t>(bits)) + count_ones(static_cast<std::uint32_t>(bits >> 32));
+  }
+  NKV_HD static std::uint32_t first(std::uint64_t bits) noexcept {
+    const auto low = static_cast<std::uint32_t>(bits);
+    return low != 0 ? count_trailing_zeros(low) : 32 + count_trailing_zeros(static_cast<std::uint32_t>(bits >> 32));
+  }
+
+  std::uint64_t lanes_;
+};
+static_assert(group<warp_group>);
+
+/// What the threads of a block say to one another; in shared memory, one for each block_group. Not initialised, which
+/// shared memory cannot be; every word is written before it is read.
+struct block_group_memory {
+  static constexpr std::uint32_t most_warps = 32;
+  std::uint32_t word;
+  std::uint32_t of_warp[most_warps];
+};
+
+/// All threads of a block. On a host, one thread.
+class block_group {
+ public:
+  /// @param memory in the block's shared memory, the same for all its threads; used as long as the group is
+  NKV_HD explicit block_group(block_group_memory& memory) noexcept
+      : memory_(&memory), rank_(detail::world::thread_in_block()), size_(detail::world::threads_of_block()) {}
+
+  [[nodiscard]] NKV_HD std::uint32_t rank() const noexcept { return rank_; }
+  [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return size_; }
+  NKV_HD void sync() const noexcept { detail::world::sync_block(); }
+  [[nodiscard]] NKV_HD std::uint32_t broadcast(std::uint32_t value, std::uint32_t from = 0) const noexcept {
+    if (rank_ == from) memory_->word = value;
+    sync();
+    const std::uint32_t out = memory_->word;
+    sync();  // nobody writes the next before everybody has read this one
+    return out;
+  }
+  [[nodiscard]] NKV_HD std::uint32_t before(bool value, std::uint32_t& total) const noexcept {
+    const warp_group warp(lanes_here());
+    std::uint32_t in_warp = 0;
+    const std::uint32_t below = warp.before(value, in_warp);
+    if (warp.rank() == 0) memory_->of_warp[warp_index()] = in_warp;
+    sync();
+    std::uint32_t sum = 0;
+    std::uint32_t mine = below;
+    for (std::uint32_t w = 0; w < warps(); ++w) {
+      if (w < warp_index()) mine += memory_->of_warp[w];
+      sum += memory_->of_warp[w];
+    }
+    sync();
+    total = sum;
+    return mine;
+  }
+  [[nodiscard]] NKV_HD std::uint32_t lowest(bool value) const noexcept {
+    const warp_group warp(lanes_here());
+    const std::uint32_t in_warp = warp.lowest(value);
+    if (warp.rank() == 0)
+      memory_->of_warp[warp_index()] =
+          in_warp == warp.size() ? size_ : warp_index() * detail::world::lanes_of_warp + in_warp;
+    sync();
+    std::uint32_t least = size_;
+    for (std::uint32_t w = 0; w < warps(); ++w) least = memory_->of_warp[w] < least ? memory_->of_warp[w] : least;
+    sync();
+    return least;
+  }
+
+ private:
+  /// The lanes of this thread's warp that are threads of the block.
+  NKV_HD std::uint64_t lanes_here() const noexcept {
+    const std::uint32_t left = size_ - warp_index() * detail::world::lanes_of_warp;
+    const std::uint32_t lanes = left < detail::world::lanes_of_warp ? left : detail::world::lanes_of_warp;
+    return ~std::uint64_t{0} >> (64 - lanes);
+  }
+  NKV_HD std::uint32_t warp_index() const noexcept { return rank_ / detail::world::lanes_of_warp; }
+  NKV_HD std::uint32_t warps() const noexcept {
+    return (size_ + detail::world::lanes_of_warp - 1) / detail::world::lanes_of_warp;
+  }
+
+  block_group_memory* memory_;
+  std::uint32_t rank_;
+  std::uint32_t size_;
+};
+static_assert(group<block_group>);
+
+}  // namespace device
+}  // namespace nkv::inline NKV_ABI

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Groups of threads over shared queues, in a kernel's own words. Compiled as CUDA and as HIP, not run.
+#include <nkv/device/device.hpp>
+
+#if NKV_CUDA
+#define NKV_KERNEL __global__
+#define NKV_SHARED __shared__
+#else
+#define NKV_KERNEL __attribute__((global))
+#define NKV_SHARED __attribute__((shared))
+#endif
+
+namespace device_test {
+
+struct arguments {
+  nkv::span<const nkv::operation> operations{};
+  nkv::span<nkv::outcome> outcomes{};
+  nkv::span<const nkv::key_view> keys{};
+  unsigned* failures = nullptr;
+};
+
+template <class Group, class Namespace>
+NKV_HD void together(const Group& threads, const Namespace& ns, const arguments& a) {
+  const auto until = nkv::device::deadline::after_ms(1);
+  const nkv::operation op = a.operations[threads.rank()];
+  const auto ticket = nkv::device::submit_each(threads, ns, op);
+  unsigned failures = nkv::device::wait_each(threads, ns, ticket.value_or(nkv::kv_ticket{}), until).ok() ? 0u : 1u;
+  failures += nkv::device::run_each(threads, ns, op, until, threads.rank() % 2 == 0).ok() ? 0u : 1u;
+  failures += nkv::device::run_together(threads, ns, a.operations[0], until).ok() ? 0u : 1u;
+  failures += static_cast<unsigned>(nkv::device::run_all(threads, ns, a.operations, a.outcomes, until));
+  failures += nkv::device::longest_prefix(threads, ns, a.keys, until).has_value() ? 0u : 1u;
+  if (threads.rank() == 0) *a.failures = failures;
+}
+
+}  // namespace device_test
+
+NKV_KERNEL void warp_shared(nkv::device::namespace_ref<nkv::shared> ns, device_test::arguments a) {
+  device_test::together(nkv::device::warp_group(), ns, a);
+}
+NKV_KERNEL void thread_bar(nkv::device::namespace_ref<nkv::shared, nkv::device::bar_doorbell> ns,
+                           device_test::arguments a) {
+  device_test::together(nkv::device::thread_group(), ns, a);
+}
+NKV_KERNEL void block_block(nkv::device::namespace_ref<nkv::block> ns, device_test::arguments a) {
+  NKV_SHARED nkv::device::block_group_memory memory;
+  device_test::together(nkv::device::block_group(memory), ns, a);
+}
+NKV_KERNEL void plain_exclusive(
+    nkv::device::namespace_ref<nkv::exclusive, nkv::device::bar_doorbell, nkv::plain_commands> ns,
+    device_test::arguments a) {
+  *a.failures = ns.run(a.operations[0], nkv::device::deadline::after_ms(1)).ok() ? 0u : 1u;
+}

@@ -568,6 +568,105 @@ def findings(architecture, kernels):
     return found
 
 
+# ---- Self-test ----
+
+# A rule, the kernel whose text is changed, what is replaced by what, how often (None: everywhere).
+BREAK_PTX = [
+    ("release: no fence.release", "send_exclusive_bar", r"fence\.release\.sys;", "", None),
+    ("release: no fence.release", "retrieve_shared_memory", r"fence\.release\.sys;", "fence.release.gpu;", None),
+    ("release: 2 fence.release", "send_exclusive_memory", r"(fence\.release\.sys;)", r"\1 \1", None),
+    ("release: no fence.release", "send_exclusive_bar", r"(fence\.release\.sys;)(.*?)(st\.mmio[^;]*;)", r"\3\2\1", None),
+    ("release: fence.sc", "send_exclusive_bar", r"fence\.release\.sys;", "fence.sc.sys;", None),
+    ("release: membar", "send_shared_bar", r"(fence\.release\.sys;)", r"\1 membar.sys;", None),
+    ("release: more than", "send_shared_bar", r"fence\.release\.sys;", "fence.acq_rel.sys;", None),
+    ("doorbell: not st.mmio", "send_exclusive_bar", r"st\.mmio\.relaxed\.sys", "st.relaxed.sys", None),
+    ("doorbell: not st.mmio", "retrieve_shared_bar", r"st\.mmio\.relaxed\.sys", "st.volatile", None),
+    ("doorbell: not st.relaxed", "send_exclusive_memory", r"st\.relaxed\.sys", "st.release.sys", None),
+    ("doorbell: none", "send_exclusive_memory", r"st\.relaxed\.sys\.u32", "st.u32", None),
+    ("entry: no SQE", "send_exclusive_bar", r"st(\.global)?\.v4\.[bu]32 [^;]*;", "", 1),
+    ("entry: no SQE", "send_shared_bar", r"st((?:\.global)?)\.v4\.[bu]32 (\[\S+\]), \{(\S+), (\S+), [^;]*;",
+     r"st\1.v2.u32 \2, {\3, \4};", 1),
+    ("entry: between", "send_exclusive_bar", r"(st(?:\.global)?\.v4\.[bu]32 [^;]*;)", r"\1 ld.global.u32 %r1, [%rd1];", 1),
+    ("phase: DW0", "retrieve_exclusive_bar", r"ld\.acquire\.sys", "ld.relaxed.sys", None),
+    ("phase: DW0", "wait_shared_memory", r"ld\.acquire\.sys", "ld.volatile", None),
+    ("phase: no completion", "wait_exclusive_bar", r"ld\.(relaxed|acquire)\.sys", "ld.relaxed.gpu", None),
+    ("lean: ld.local", "wait_exclusive_bar", r"(ret;)", r"ld.local.u32 %r1, [%rd1]; \1", None),
+    ("lean: a stack", "wait_exclusive_bar", r"(\.reg )", r".local .align 8 .b8 __local_depot1[8]; \1", 1),
+    ("lean: a division", "wait_exclusive_bar", r"(ret;)", r"div.u64 %rd1, %rd2, %rd3; \1", None),
+    ("lean: a division", "wait_exclusive_bar", r"(ret;)", r"rem.u32 %r1, %r2, %r3; \1", None),
+    ("lean: a call", "wait_exclusive_bar", r"(ret;)", r"call.uni (x), y, (z); \1", None),
+    ("time: not a clock", "wait_exclusive_bar", r"%globaltimer", "%clock64", None),
+    ("time: the deadline's", "wait_shared_memory", r"%globaltimer", "%rd1", None),
+    ("was not read", "wait_shared_memory", r"wait_shared_memory", "wait_shared_other", None),
+]
+BREAK_PTXAS = [
+    ("lean: a stack", "send_exclusive_bar", r"\d+ bytes stack", "8 bytes stack", 1),
+    ("lean: spills", "send_exclusive_bar", r"\d+ bytes spill stores", "4 bytes spill stores", 1),
+    ("lean: 41 registers", "send_exclusive_bar", r"Used \d+ registers", "Used 41 registers", 1),
+]
+BREAK_AMD = [
+    ("entry: no SQE", "send_exclusive_bar", r"global_store_(b128|dwordx4) .*", "s_nop 0", 1),
+    ("entry: no SQE", "send_exclusive_bar", r"(global_store_(?:b128|dwordx4) .*)offset:48", r"\1offset:52", None),
+    ("entry: between", "retrieve_exclusive_bar", r"(global_store_(?:b128|dwordx4) .*\n)", r"\1\ts_waitcnt vmcnt(0)\n", None),
+    ("phase: DW0", "wait_exclusive_bar", r"buffer_(gl0_)?inv\b.*", "s_nop 0", None),
+    ("lean: scratch", "wait_exclusive_bar", r"(s_endpgm)", r"scratch_load_b32 v0, v1, off\n\t\1", 1),
+    ("lean: a call", "wait_exclusive_bar", r"(s_endpgm)", r"s_swappc_b64 s[0:1], s[2:3]\n\t\1", 1),
+    ("lean: a division", "wait_exclusive_bar", r"(s_endpgm)", r"v_rcp_iflag_f32_e32 v0, v1\n\t\1", 1),
+    ("time: not a clock", "wait_exclusive_bar", r"(s_endpgm)", r"s_memtime s[0:1]\n\t\1", 1),
+    ("time: not a clock", "wait_exclusive_bar", r"(s_endpgm)", r"s_getreg_b32 s0, hwreg(HW_REG_SHADER_CYCLES)\n\t\1", 1),
+    ("time: the deadline's", "wait_exclusive_bar", r"(s_memrealtime|s_sendmsg_rtn_b64) .*", "s_nop 0", None),
+]
+BREAK_GFX942 = [
+    ("release: none", "send_exclusive_bar", r"buffer_wbl2 sc0 sc1", "s_nop 0", None),
+    ("release: none", "send_exclusive_memory", r"buffer_wbl2 sc0 sc1", "buffer_wbl2 sc1", None),
+    ("release: more", "send_shared_bar", r"(buffer_wbl2 sc0 sc1)", r"\1\n\t\1", None),
+    ("release: none", "send_exclusive_bar", r"(buffer_wbl2 sc0 sc1\n)\ts_waitcnt.*\n", r"\1", None),
+    ("release: no doorbell", "send_exclusive_bar", r"(global_store_dword .*) sc0 sc1", r"\1", None),
+]
+BREAK_GFX1151 = [
+    ("release: no doorbell", "send_exclusive_bar", r"s_waitcnt_vscnt .*", "s_nop 0", None),
+    ("release: 3 waits", "retrieve_exclusive_bar", r"(s_waitcnt_vscnt .*)", r"\1\n\ts_waitcnt vmcnt(0)\n\t\1", None),
+]
+
+
+def broken(text, kernel, pattern, by, most, ptx):
+    """`text` with one kernel of it changed."""
+    begin = text.index(f".entry {kernel}(" if ptx else f"\n{kernel}:") + 1
+    end = text.index("\n}" if ptx else "\n.Lfunc_end", begin)
+    return text[:begin] + re.sub(pattern, by, text[begin:end], count=most or 0, flags=re.S if ptx else 0) + text[end:]
+
+
+def broken_facts(said, kernel, pattern, by):
+    begin = said.index(f"'{kernel}'")
+    return said[:begin] + re.sub(pattern, by, said[begin:], count=1)
+
+
+def self_test(made):
+    missed = tried = 0
+    for architecture, (text, said) in made.items():
+        amd = architecture.startswith("gfx")
+        rules = [(r, False) for r in (BREAK_AMD if amd else BREAK_PTX)]
+        rules += [(r, False) for r in {"gfx942": BREAK_GFX942, "gfx1151": BREAK_GFX1151}.get(architecture, [])]
+        rules += [(r, True) for r in ([] if amd else BREAK_PTXAS)]
+        sound = set(findings(architecture, read(architecture, text, said)))
+        for (expected, kernel, pattern, by, most), facts in rules:
+            changed = (text, broken_facts(said, kernel, pattern, by)) if facts else (
+                broken(text, kernel, pattern, by, most, not amd), said)
+            found = set()
+            if changed != (text, said):
+                # What ptxas says goes by the kernel's name, here the changed one.
+                said_of = changed[1] + changed[1].replace("wait_shared_memory", "wait_shared_other")
+                found = set(findings(architecture, read(architecture, changed[0], said_of))) - sound
+            good = any(expected in what for name, what in found)
+            tried += 1
+            missed += not good
+            print(f"{'refused' if good else 'MISSED '}  {architecture} {kernel}: {expected}: {pattern} -> {by}")
+            if not good:
+                print(*(f"         {name}: {what}" for name, what in sorted(found)), sep="\n")
+    print(f"{tried - missed} of {tried} broken texts refused")
+    return 1 if missed else 0
+
+
 def main():
     texts = {"cuda": cuda_texts, "hip": hip_texts}
     if len(sys.argv) < 2 or sys.argv[1] not in texts or sys.argv[2:] not in ([], ["--self-test"], ["--print"]):

@@ -3,7 +3,7 @@
 #
 # .ci/setup.sh SET: installs what a set of packages lacks on this Debian 12 machine; touches nothing when all is there.
 #   build   the programs and the examples
-#   test    build, and everything ./tests/run uses
+#   test    build, and everything ./tests/run uses: where there is no nvcc, the one of cuda.txt too, into a cache folder
 #   bench   build, and what ./bench/run counts instructions with
 set -euo pipefail
 
@@ -22,10 +22,13 @@ test=(
   clang-tidy-19
   doctest-dev
   g++-aarch64-linux-gnu
+  hipcc
+  libamdhip64-dev
   libclang-rt-19-dev
   pkg-config
   python3
   qemu-user
+  rocm-device-libs
 )
 bench=(
   "${build[@]}"
@@ -42,36 +45,64 @@ case "${1:-}" in
     ;;
 esac
 
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# install_packages PACKAGE...: those that are not there, by apt-get.
+install_packages() {
+  local missing=() as_root=() package state
+  for package in "$@"; do
+    # A provider counts too: pkg-config is pkgconf on newer releases.
+    state=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null || true)
+    [[ $state == *installed* && $state != *not-installed* ]] || missing+=("$package")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  if [[ $(id -u) -ne 0 ]]; then
+    if ! command -v sudo >/dev/null; then
+      echo "setup: there is neither root nor sudo to install what is missing; as root: apt-get install ${missing[*]}" >&2
+      return 1
+    fi
+    # Asks for a password only where somebody can type one.
+    if [[ -t 0 ]]; then as_root=(sudo); else as_root=(sudo -n); fi
+  fi
+  echo "setup: installing ${missing[*]}"
+  if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
+    </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "setup: could not install ${missing[*]}" >&2
+    return 1
+  fi
+}
+
+# The CUDA compiler's wheels, into a folder of their own that is there whole or not at all. Where they cannot be had,
+# the tests that need nvcc are skipped and say so.
+install_nvcc() {
+  local folder python=python3
+  folder=$(python3 tests/device/compilers.py wheels)
+  if ! "$python" -m pip --version >/dev/null 2>&1; then
+    install_packages python3-pip || return 0
+    python=/usr/bin/python3
+  fi
+  echo "setup: installing nvcc into $folder"
+  rm -rf "$folder.new"
+  if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+    --target "$folder.new" -r .ci/cuda.txt </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -rf "$folder.new"
+    echo "setup: could not install nvcc; what needs it will be skipped" >&2
+    return 0
+  fi
+  rm -rf "$folder"
+  mv "$folder.new" "$folder"
+}
+
 if ! command -v dpkg-query >/dev/null; then
   echo "setup: not a Debian machine; these packages' contents are needed: ${wanted[*]}" >&2
   exit 0
 fi
-
-missing=()
-for package in "${wanted[@]}"; do
-  # A provider counts too: pkg-config is pkgconf on newer releases.
-  state=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null || true)
-  [[ $state == *installed* && $state != *not-installed* ]] || missing+=("$package")
-done
-[[ ${#missing[@]} -gt 0 ]] || exit 0
-
-as_root=()
-if [[ $(id -u) -ne 0 ]]; then
-  if ! command -v sudo >/dev/null; then
-    echo "setup: there is neither root nor sudo to install what is missing; as root: apt-get install ${missing[*]}" >&2
-    exit 1
-  fi
-  # Asks for a password only where somebody can type one.
-  if [[ -t 0 ]]; then as_root=(sudo); else as_root=(sudo -n); fi
-fi
-
-echo "setup: installing ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; } \
-  </dev/null >"$log" 2>&1; then
-  cat "$log" >&2
-  echo "setup: could not install ${missing[*]}" >&2
-  exit 1
+install_packages "${wanted[@]}"
+if [[ $1 == test ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
+  install_nvcc
 fi

@@ -13,12 +13,13 @@ import concurrent.futures
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/device"))
+import compilers  # noqa: E402
 
 
 def core_headers():
@@ -27,15 +28,8 @@ def core_headers():
     return [line.removeprefix("include/") for line in block.split()]
 
 
-def find(*names):
-    for name in names:
-        if path := shutil.which(name):
-            return path
-    return None
-
-
 def cuda():
-    nvcc = find("nvcc", "/usr/local/cuda/bin/nvcc")
+    nvcc = compilers.nvcc()
     if not nvcc:
         return None, "nvcc is not installed"
     flags = ["-std=c++20", "-arch=sm_80", "-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra"]
@@ -43,7 +37,7 @@ def cuda():
 
 
 def hip():
-    clang = find("clang++-19", "clang++")
+    clang = compilers.clang()
     if not clang:
         return None, "clang++-19 is not installed"
     flags = ["-x", "hip", "-std=c++20", "--offload-arch=gfx90a", "-nogpuinc", "-nogpulib", "-fsyntax-only"]

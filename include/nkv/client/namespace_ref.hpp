@@ -178,8 +178,8 @@ class namespace_ref {
     const typename Queue::reservation r = queue_.try_reserve();
     if (r.index == nkv::ticket::none) [[unlikely]]
       return queue_.refusal();
-    const nkv::ticket t = queue_.post(r, plain_path::command(op, profile_.nsid));
-    if (mode == submit_mode::ring) queue_.ring();
+    const sqe command = plain_path::command(op, profile_.nsid);
+    const nkv::ticket t = mode == submit_mode::ring ? queue_.post_and_ring(r, command) : queue_.post(r, command);
     return kv_ticket{t, op.opcode, false, op.value.length_bytes, op.user_tag};
   }
 

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every template that a kernel may use, compiled for every architecture that is supported.
+
+matrix.py cuda|hip   compile the kernels of tests/header/device/ and of this folder; exits 77 where no compiler is
+
+CUDA: nvcc with every warning an error, without --expt-relaxed-constexpr. HIP: clang's own HIP mode without ROCm, and
+hipcc with its own headers for what it knows. A template says nothing about a device before a kernel instantiates it, so
+what counts is kernels: every one of the sources has to come out of every compilation.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import compilers
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+INCLUDES = [f"-I{ROOT / top}" for top in ("include", "device")]
+
+CUDA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
+HIP = ["gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx1151", "gfx1200"]
+HIPCC = ["gfx90a", "gfx1030"]
+
+
+def sources():
+    return sorted([*(ROOT / "tests/header/device").glob("*.cu"), *HERE.glob("*.cu")])
+
+
+def kernels(source):
+    """How many kernels a source has."""
+    return len(re.findall(r"^NKV_KERNEL void \w+\(", source.read_text(), re.M))
+
+
+def cuda():
+    """[(compiler and architecture, command up to what is made, how a kernel looks in what it says)]"""
+    nvcc = compilers.nvcc()
+    # Optimising takes many times as long and says nothing about what compiles; instructions.py compiles as users do.
+    flags = ["-std=c++20", "-Werror", "all-warnings", "-Xcompiler", "-Wall,-Wextra", "-Xcicc", "-O1", "-Xptxas", "-O0,-v"]
+    return [(f"nvcc {arch}", [nvcc, *flags, f"-arch={arch}", *INCLUDES, "-cubin"], r"Compiling entry function")
+            for arch in CUDA] if nvcc else []
+
+
+def hip():
+    flags = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "--cuda-device-only", *INCLUDES, "-S"]
+    clang, hipcc = compilers.clang(), compilers.hipcc()
+    jobs = []
+    if clang:
+        jobs += [(f"clang {arch}", [clang, "-x", "hip", "-O0", "-nogpuinc", "-nogpulib", f"--offload-arch={arch}", *flags],
+                  r"^\s*\.amdhsa_kernel ") for arch in HIP]
+    if hipcc:
+        jobs += [(f"hipcc {arch}", [hipcc, "-O0", "-Wno-unused-command-line-argument", f"--offload-arch={arch}", *flags], r"^\s*\.amdhsa_kernel ")
+                 for arch in HIPCC]
+    return jobs
+
+
+def compile_one(job):
+    (what, command, kernel), source, folder = job
+    made = folder / f"{source.stem}-{what.replace(' ', '-')}"
+    begin = time.monotonic()
+    done = subprocess.run([*command, "-o", str(made), str(source)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
+    said = done.stdout
+    text = said if "-cubin" in command or done.returncode != 0 else made.read_text()
+    return what, source, done.returncode, said, len(re.findall(kernel, text, re.M)), time.monotonic() - begin
+
+
+def main():
+    modes = {"cuda": cuda, "hip": hip}
+    if len(sys.argv) != 2 or sys.argv[1] not in modes:
+        print(__doc__.strip())
+        return 2
+    compiled_by = modes[sys.argv[1]]()
+    if not compiled_by:
+        print(f"skipped: there is no compiler for {sys.argv[1]}")
+        return 77
+    wanted = {source: kernels(source) for source in sources()}
+    bad = made = 0
+    seconds = {}
+    with tempfile.TemporaryDirectory(prefix="nkv-matrix-") as name:
+        jobs = [(by, source, pathlib.Path(name)) for by in compiled_by for source in wanted]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for what, source, code, said, found, took in pool.map(compile_one, jobs):
+                made += found if code == 0 else 0
+                seconds[what] = seconds.get(what, 0) + took
+                if code != 0:
+                    bad += 1
+                    print(f"--- {source.name}, {what}\n{said[:20000]}")
+                elif found != wanted[source] or not found:
+                    bad += 1
+                    print(f"--- {source.name}, {what}: {found} kernels of {wanted[source]}")
+    for what, took in seconds.items():
+        print(f"{what}: {took:.1f} s")
+    if sys.argv[1] == "hip" and not compilers.hipcc():
+        print("hipcc is not installed: clang alone compiled")
+    print(f"{sum(wanted.values())} kernels of {len(wanted)} sources for {len(compiled_by)} compilers and architectures: "
+          f"{made} compiled, {bad} compilations failed")
+    return 1 if bad or not made else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,8 +4,8 @@
 
 run.py NAME...         these mutations
 run.py --all           every mutation
-run.py --part K/N      the K-th of N parts, 1 to N
-run.py --rotate N      the part whose turn it is: by the number of commits, or by the day where there is no git tree
+run.py --part K/N      the K-th of N parts, 1 to N; and whether every entry of the list names text that is there
+run.py --rotate N      the same, the part whose turn it is: by the number of commits, or by the day where there is no git tree
 run.py --list          their names
 run.py --self-test     plant a mutation of each kind that must be reported and see it reported
 
@@ -88,7 +88,7 @@ class Workshop:
         return [os.environ.get("CXX", "g++"), "-O0"]
 
     def _command(self, sanitizer, includes, *rest):
-        tree = [f"-I{i}" for i in includes] + [f"-I{self.root}/{d}" for d in ("include", "host", "tests")]
+        tree = [f"-I{i}" for i in includes] + [f"-I{self.root}/{d}" for d in ("include", "host", "device", "tests")]
         # Assertions that are calls save a fifth of the time, and -O0 as much again.
         return [*self._compiler(sanitizer), "-std=c++20", "-DDOCTEST_CONFIG_SUPER_FAST_ASSERTS", *tree, *rest]
 
@@ -140,17 +140,24 @@ def failures(output):
     return re.findall(r"^.*(?:ERROR:|WARNING: ThreadSanitizer:)(?:.|\n)*?(?=\n\n|\Z)", output, re.M)
 
 
-def judge(shop, m):
-    """(verdict, what else there is to say)"""
-    header = shop.root / m.header
+def find(root, m):
+    """(the header's text, where the original stands in it, None), or what is wrong with the entry in the last place."""
+    header = root / m.header
     text = header.read_text() if header.is_file() else ""
     # With `after`, that is what must be unique, and the first place behind it is meant.
     unique = m.after or m.original
     if unique not in text or (m.after and m.original not in text[text.index(m.after) :]):
-        return NOT_FOUND, f"{m.header}: {unique if unique not in text else m.original}"
+        return text, None, (NOT_FOUND, f"{m.header}: {unique if unique not in text else m.original}")
     if text.count(unique) != 1:
-        return NOT_UNIQUE, f"{m.header}: {unique}"
-    at = text.index(m.original, text.index(unique))
+        return text, None, (NOT_UNIQUE, f"{m.header}: {unique}")
+    return text, text.index(m.original, text.index(unique)), None
+
+
+def judge(shop, m):
+    """(verdict, what else there is to say)"""
+    text, at, wrong = find(shop.root, m)
+    if wrong:
+        return wrong
     changed_text = text[:at] + m.mutant + text[at + len(m.original) :]
     if m.shown is not None:
         return NOT_SHOWN, m.shown
@@ -158,7 +165,7 @@ def judge(shop, m):
     if wrong is not None:
         return BASELINE, wrong
     with tempfile.TemporaryDirectory(dir=shop.scratch) as overlay:
-        # The mutated header alone, in front of the tree: the include roots are include/ and host/.
+        # The mutated header alone, in front of the tree: the include roots are include/, host/ and device/.
         changed = pathlib.Path(overlay) / pathlib.Path(*pathlib.Path(m.header).parts[1:])
         changed.parent.mkdir(parents=True)
         changed.write_text(changed_text)
@@ -311,6 +318,12 @@ def main():
             int, arguments[1].split("/"))
         chosen = part(mutations, k, n)
         print(f"part {k} of {n}")
+        # Entries of the other parts too, since the text that they name may have changed since their turn.
+        stale = [(m.name, *wrong) for m in mutations if (wrong := find(ROOT, m)[2])]
+        for entry in stale:
+            print(": ".join(entry))
+        if stale:
+            return 1
     else:
         known = {m.name: m for m in mutations}
         unknown = [a for a in arguments if a not in known]

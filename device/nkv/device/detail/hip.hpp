@@ -56,7 +56,9 @@ struct world {
     __builtin_amdgcn_fence(__ATOMIC_ACQ_REL, "wavefront");
   }
   NKV_HD static std::uint64_t ballot(std::uint64_t, bool value) noexcept {
-#if __AMDGCN_WAVEFRONT_SIZE == 32
+#if !__has_builtin(__builtin_amdgcn_ballot_w32)
+    return __builtin_amdgcn_uicmp(value ? 1u : 0u, 0u, 33);  // clang-15; 33 is "not equal"
+#elif __AMDGCN_WAVEFRONT_SIZE == 32
     return __builtin_amdgcn_ballot_w32(value);
 #else
     return __builtin_amdgcn_ballot_w64(value);

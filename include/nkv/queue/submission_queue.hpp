@@ -82,7 +82,8 @@ class submission_queue {
         ring_ready(doorbell);
       } while (!answered(requests));
     } else {
-      if (counters_->sq_next != counters_->sq_rung) ring_to(doorbell, counters_->sq_next);
+      if (counters_->sq_next == counters_->sq_rung) return;
+      ring_to(doorbell, counters_->sq_next);
     }
   }
 

@@ -72,11 +72,11 @@ TEST_SUITE("explore/queue") {
     });
     q.client("client b", [&] { q.finish(q.submit(3), 3); });
     q.controller({.commands = 3, .lazy = false, .out_of_order = false});
-    report(q.search.run({}));
+    report(q.search.run({.preemptions = 3, .stale_reads = 1}));
   }
   TEST_CASE("shared, depth 2: a cancelled command's CID comes back with its completion") {
     explored_queue<shared> q({2, 2}, 1);
-    q.late_completions = 0;
+    q.late_completions = 1;
     q.client("client a", [&] {
       const nkv::ticket t = q.submit(1);
       q.search.expect(q.ref.cancel(t).ok(), "a command in flight cannot be cancelled");
@@ -85,12 +85,12 @@ TEST_SUITE("explore/queue") {
     });
     q.client("client b", [&] { q.finish(q.submit(2, true), 2); });
     q.controller({.commands = 2});
-    report(q.search.run({}));
+    report(q.search.run({.preemptions = 3, .stale_reads = 1}));
   }
-  TEST_CASE("shared, depth 4: three clients") {
+  TEST_CASE("shared, depth 4: three clients, at random") {
     explored_queue<shared> q({4, 8});
     for (unsigned n = 1; n <= 3; ++n) q.client("client " + std::to_string(n), [&q, n] { q.finish(q.submit(n), n); });
-    q.controller({.commands = 3, .lazy = false});
-    report(q.search.run({.preemptions = 2, .stale_reads = 1}));
+    q.controller({.commands = 3});
+    report(q.search.run({.seed = 1, .executions = 40000}), false);
   }
 }

@@ -387,7 +387,8 @@ class weak_memory {
   }
 
   [[nodiscard]] unsigned news(unsigned t, const location& x, std::uint32_t value) const {
-    for (unsigned i = threads_[t].now.at[x.slot] + 1u; i < x.messages.size(); ++i)
+    // What another acquire has brought since counts too.
+    for (unsigned i = threads_[t].now.at[x.slot]; i < x.messages.size(); ++i)
       if (x.messages[i].value != value) return i;
     return 0;
   }

@@ -5,10 +5,10 @@
 #include <explore/weak_memory.hpp>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <functional>
 #include <initializer_list>
 #include <string>
@@ -43,7 +43,7 @@ class explorer {
     unsigned stale_reads = ~0u;  ///< at most so many loads of what is not the newest value
     std::uint64_t seed = 0;      ///< not 0: `executions` random executions, from this seed
     std::uint64_t executions = ~std::uint64_t{0};
-    double seconds = 60;  ///< gives up after that; exhausted is false then
+    double seconds = 100;  ///< of processor time; gives up after that, and exhausted is false
   };
   struct report {
     std::uint64_t executions = 0;
@@ -67,7 +67,7 @@ class explorer {
   }
   /// Before each execution, to make the watched memory what it is at the start.
   std::function<void()> reset = [] {};
-  /// After each execution that came to its end: what is wrong, or nothing.
+  /// After each execution that came to its end, or to where nobody can go on: what is wrong, or nothing.
   std::function<std::string()> at_end = [] { return std::string(); };
 
   report run(const options& chosen) {
@@ -77,11 +77,12 @@ class explorer {
     states_.clear();
     random_ = options_.seed;
     report r;
-    const auto begin = std::chrono::steady_clock::now();
+    // Processor time: beside others on the machine the same number of executions is reached.
+    const std::clock_t begin = std::clock();
     for (;;) {
       execute();
       ++r.executions;
-      r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      r.seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
       if (!failure_.empty()) {
         r.failure = failure_;
         // The same choices again, written down this time.
@@ -254,12 +255,14 @@ class explorer {
     stale_reads_ = options_.stale_reads;
     failure_.clear();
     trace_.clear();
-    pruned_ = false;
+    pruned_ = stuck_ = false;
     current_ = this;
     at_ = take(static_cast<unsigned>(threads_.size()));
     fiber::change(driver_, fibers_[at_]);
     current_ = nullptr;
     if (failure_.empty() && !pruned_) failure_ = at_end();
+    // What is wrong then may be why.
+    if (std::string also; stuck_ && !(also = at_end()).empty()) failure_ += "; " + also;
   }
   static void body() {
     explorer& e = *current_;
@@ -298,6 +301,7 @@ class explorer {
     if (n == 0) {
       for (const body_thread& t : threads_)
         if (!t.now.finished) failure_ += (failure_.empty() ? "nobody can go on: " : ", ") + t.name;
+      stuck_ = !failure_.empty();
       leave();
     }
     if (options_.seed == 0 && cursor_ == choices_.size() && !tracing_ && !states_.insert(hash()).second) {
@@ -403,7 +407,7 @@ class explorer {
   std::size_t cursor_ = 0;
   std::uint64_t random_ = 0;
   unsigned at_ = 0, steps_ = 0, preemptions_ = 0, stale_reads_ = 0;
-  bool tracing_ = false, pruned_ = false;
+  bool tracing_ = false, pruned_ = false, stuck_ = false;
   std::string failure_, trace_;
 };
 

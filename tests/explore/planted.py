@@ -7,8 +7,8 @@ planted.py --list      their names
 planted.py NAME...     these
 
 A mutant is the named case of queue_test.cpp, compiled with the changed header in front of the tree's; without a change
-the cases pass, which nkv.unit.explore.queue shows. Exit 1 unless each mutant compiles and its case fails with one of the
-words that stand beside it. The compiler: CXX (default g++).
+the cases pass, which nkv.unit.explore.queue shows. Exit 1 unless each mutant compiles, and its case fails with one of
+the words that stand beside it. The compiler: CXX (default g++).
 """
 
 import collections
@@ -41,17 +41,18 @@ PLANTED = [
     Planted("doorbell_before_the_entry", SUBMISSION,
             [("while (Atomics::load_acquire(&ready_[position & mask_], scope_) == position + 1) ++position;",
               "position = Atomics::load_relaxed(&counters_->sq_next, scope_);")], TWO, RACE_SQE),
-    # Whoever has the higher tail stores it, later than another one that is higher still.
+    # Rung when the work was given back, and so perhaps after the next one's.
     Planted("tail_backwards", SUBMISSION,
-            [("if (Atomics::fetch_add(&counters_->ring_requests, std::uint32_t{1}, scope_) != 0) return;", """
-      std::uint32_t tail = Atomics::load_acquire(&counters_->ring_requests, scope_);
-      while (Atomics::load_acquire(&ready_[tail & mask_], scope_) == tail + 1) ++tail;
-      std::uint32_t highest = 0;
-      while (highest < tail && !Atomics::compare_exchange(&counters_->ring_requests, highest, tail, scope_)) {}
-      if (highest >= tail) return;
-      Atomics::fetch_add(&counters_->sq_doorbells, std::uint32_t{1}, scope_);
-      doorbell.ring_sq_tail(tail & mask_);
-      return;""")], TWO, ["the tail moved"]),
+            [("std::uint32_t requests = 1;", """std::uint32_t requests = 1, tail = ~0u;
+      struct noted {
+        std::uint32_t* tail;
+        void ring_sq_tail(std::uint32_t value) const noexcept { *tail = value; }
+        void ring_cq_head(std::uint32_t) const noexcept {}
+      };"""),
+             ("        ring_ready(doorbell);", "        ring_ready(noted{&tail});"),
+             ("} while (!answered(requests));",
+              "} while (!answered(requests));\n      if (tail != ~0u) doorbell.ring_sq_tail(tail);")], TWO,
+            ["the tail moved by 5", "the tail moved beyond the room"]),
     Planted("ringing_by_two", SUBMISSION,
             [("std::uint32_t{1}, scope_) != 0) return;", "std::uint32_t{1}, scope_) == ~0u) return;")], TWO,
             ["data race: sq_rung"]),
@@ -104,12 +105,13 @@ PLANTED = [
              ("std::uint32_t expected = word(t.generation, cid_state::done);",
               "std::uint32_t expected = Atomics::load_relaxed(&records_[t.index].word, scope_);")], ONE_CID,
             ["an outcome is given twice", "data race: record"]),
+    # The next command fills the ring, which a controller that has fetched neither reads as empty.
     Planted("cancelled_is_free", CIDS,
             [("word(t.generation, cid_state::abandoned),\n                                    scope_))\n"
               "        return true;",
               "word(t.generation + 1, cid_state::free),\n                                    scope_)) {\n"
               "        put_back(t.index);\n        return true;\n      }")], CANCEL,
-            ["data race: scratch", "data race: buffer", "stray"]),
+            ["data race: scratch", "data race: buffer", "nobody can go on"]),
     Planted("late_completion_relaxed", CIDS,
             [("Atomics::store_release(&records_[index].word, word(generation + 1",
               "Atomics::store_relaxed(&records_[index].word, word(generation + 1")], CANCEL, ["data race: buffer"]),

@@ -25,6 +25,7 @@ ROOT = HERE.parents[1]
 
 SUBMISSION, COMPLETION, CIDS = "submission_queue.hpp", "completion_queue.hpp", "cid_table.hpp"
 ONE_CID = "shared, depth 2: two clients for one CID"
+ONE_TICKET = "shared, depth 2: of two with one ticket one has the outcome"
 TWO = "shared, depth 4: two clients"
 CANCEL = "shared, depth 2: a cancelled command's CID comes back with its completion"
 ALONE = "exclusive, depth 4: three outstanding, completed in any order, torn"
@@ -99,6 +100,9 @@ PLANTED = [
 """, ""), ("word(generation, cid_state::done), scope_)) return true;",
            "word(generation, cid_state::done), scope_)) {\n          Atomics::store_plain(&r.dw0, entry.dw0());\n"
            "          return true;\n        }")], TWO, ["data race: record", "not the command's own DW0"]),
+    Planted("taken_by_two", CIDS,
+            [("if (!c.status.is_client() && !consume(t)) return {client_status::stale_ticket, 0};",
+              "if (!c.status.is_client()) static_cast<void>(consume(t));")], ONE_TICKET, ["given to 2"]),
     Planted("generation_not_compared", CIDS,
             [("if (seen == word(t.generation, cid_state::done)) return result_of(r);",
               "if (state_of(seen) == cid_state::done) return result_of(r);"),

@@ -56,6 +56,40 @@ TEST_SUITE("explore/queue") {
     q.controller({.commands = 2});
     report(q.search.run({}));
   }
+  TEST_CASE("shared, depth 2: two commands each, around both rings, completions as many as fit") {
+    explored_queue<shared> q({2, 2}, 1);
+    q.client("client a", [&] { q.finish(q.submit(1), 1), q.finish(q.submit(2), 2); });
+    q.client("client b", [&] { q.finish(q.submit(3), 3), q.finish(q.submit(4), 4); });
+    q.controller({.commands = 4, .torn = true});
+    report(q.search.run({}));
+  }
+  TEST_CASE("shared, depth 2: three clients for one CID") {
+    explored_queue<shared> q({2, 4});
+    for (unsigned n = 1; n <= 3; ++n) q.client("client " + std::to_string(n), [&q, n] { q.finish(q.submit(n), n); });
+    q.controller({.commands = 3});
+    report(q.search.run({.preemptions = 2, .stale_reads = 2}));
+  }
+  TEST_CASE("shared, depth 2: of two with one ticket one has the outcome") {
+    explored_queue<shared> q({2, 4});
+    unsigned got[2] = {};
+    q.client("client a", [&] {
+      const nkv::ticket t = q.submit(1);
+      nkv::completion c = q.ref.take(t);
+      while (c.status == nkv::status(nkv::client_status::would_block)) {
+        q.search.pause();
+        c = q.ref.take(t);
+      }
+      got[0] = c.status.ok();
+    });
+    q.client("client b", [&] {
+      // The first command's ticket; stale before and after.
+      got[1] = 0;
+      for (unsigned i = 0; i < 2; ++i) got[1] += q.ref.take({0, 1}).status.ok();
+    });
+    q.controller({.commands = 1});
+    q.at_end = [&] { return got[0] + got[1] == 1 ? "" : "given to " + std::to_string(got[0] + got[1]); };
+    report(q.search.run({}));
+  }
   TEST_CASE("shared, depth 4: two clients") {
     explored_queue<shared> q({4, 8});
     q.client("client a", [&] { q.finish(q.submit(1), 1); });

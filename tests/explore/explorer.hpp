@@ -40,7 +40,7 @@ class explorer {
  public:
   struct options {
     unsigned preemptions = ~0u;  ///< at most so many changes away from a thread that could go on, in an execution
-    unsigned stale_reads = ~0u;  ///< at most so many loads of what is not the newest value
+    unsigned stale_reads = ~0u;  ///< at most so many reads of what is not the newest value, and stores not behind it
     std::uint64_t seed = 0;      ///< not 0: `executions` random executions, from this seed
     std::uint64_t executions = ~std::uint64_t{0};
     double seconds = 100;  ///< of processor time; gives up after that, and exhausted is false

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every template that a kernel may use, compiled for every architecture that is supported.
 
-matrix.py cuda|hip   compile the kernels of tests/header/device/ and of this folder; exits 77 where no compiler is
+matrix.py cuda|hip   compile the kernels of this folder; exits 77 where no compiler is
 
 CUDA: nvcc with every warning an error, without --expt-relaxed-constexpr. HIP: clang's own HIP mode without ROCm, and
 hipcc with its own headers for what it knows. A template says nothing about a device before a kernel instantiates it, so
@@ -30,7 +30,7 @@ HIPCC = ["gfx90a", "gfx1030"]
 
 
 def sources():
-    return sorted([*(ROOT / "tests/header/device").glob("*.cu"), *HERE.glob("*.cu")])
+    return sorted(HERE.glob("*.cu"))
 
 
 def kernels(source):
@@ -46,7 +46,7 @@ def cuda():
     # No header asks which NVIDIA architecture it is compiled for, so one front end serves all: that of the oldest.
     code = ",".join(CUDA)
     flags += ["-gencode", f"arch={CUDA[0].replace('sm', 'compute')},code=[{code}]"]
-    return [(f"nvcc {code}", [nvcc, *flags, *INCLUDES, "-fatbin"], r"Compiling entry function", len(CUDA))] if nvcc else []
+    return [(f"nvcc {code}", [nvcc, *flags, *INCLUDES, "-c"], r"Compiling entry function", len(CUDA))] if nvcc else []
 
 
 def hip():
@@ -69,7 +69,7 @@ def compile_one(job):
     done = subprocess.run([*command, "-o", str(made), str(source)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True)
     said = done.stdout
-    text = said if "-fatbin" in command or done.returncode != 0 else made.read_text()
+    text = said if "-c" in command or done.returncode != 0 else made.read_text()
     return what, source, done.returncode, said, len(re.findall(kernel, text, re.M)) / times, time.monotonic() - begin
 
 

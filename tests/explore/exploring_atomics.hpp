@@ -22,7 +22,8 @@ struct exploring_atomics {
     else
       *p = value;
   }
-  static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) noexcept {
+  static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
+                          std::uint32_t d) noexcept {
     store_plain(p, a);
     store_plain(p + 1, b);
     store_plain(p + 2, c);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#if NKV_ON_HIP
 namespace nkv::inline NKV_ABI {
 namespace device::detail {
 
@@ -88,3 +89,4 @@ struct world {
 
 }  // namespace device::detail
 }  // namespace nkv::inline NKV_ABI
+#endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The program in the README is examples/hello.cpp, which the tests run.
+"""The program in the README is examples/hello.cpp, which the tests run, and the kernel examples/fetch_blocks.cu, which
+they compile.
 
 readme.py              compare, exit 1 where they differ
 readme.py --self-test  change either in a copy and see it found
@@ -11,20 +12,19 @@ import re
 import check
 
 BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.S | re.M)
+EXAMPLES = ("examples/hello.cpp", "examples/fetch_blocks.cu")
 
 
 def findings(root):
-    block = BLOCK.search((root / "README.md").read_text())
-    if not block:
-        yield "README.md: no program"
-        return
-    program = (root / "examples/hello.cpp").read_text().split("\n", 1)[1]
-    if block.group(1) != program:
-        yield "README.md: its first program is not examples/hello.cpp"
+    blocks = BLOCK.findall((root / "README.md").read_text())
+    for what, block, example in zip(("program", "kernel"), (*blocks, None, None), EXAMPLES):
+        if block != (root / example).read_text().split("\n", 1)[1]:
+            yield f"README.md: its {what} is not {example}"
 
 
 MUTATIONS = [
     check.append("the example goes on without the README", "examples/hello.cpp", "// more\n", "is not examples/hello.cpp"),
+    check.append("the kernel does", "examples/fetch_blocks.cu", "// more\n", "is not examples/fetch_blocks.cu"),
 ]
 
 if __name__ == "__main__":

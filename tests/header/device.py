@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every header of the core and the device side, alone and twice, as CUDA or HIP.
+"""Every header of the core and the device side, alone and twice, as CUDA or HIP; and, as CUDA, the examples that are
+kernels.
 
   device.py cuda|hip              compile; exits 77 where there is no compiler for it
   device.py cuda|hip --self-test  plant headers that must not pass and see each one refused
@@ -139,6 +140,8 @@ def main():
         return self_test(commands)
     with tempfile.TemporaryDirectory(prefix="nkv-device-") as name:
         sources = [source_for(pathlib.Path(name), header) for header in headers()]
+        if sys.argv[1] == "cuda":  # what a kernel of a user's is made of is not there for clang without ROCm
+            sources += sorted((ROOT / "examples").glob("*.cu"))
         failures = compile_all(commands, sources, [ROOT / "include", ROOT / "device"])
     for source, output in failures:
         print(f"--- {source.name}\n{output}")

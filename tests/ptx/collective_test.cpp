@@ -569,6 +569,8 @@ TEST_CASE("collective kernels: a command without an answer ends at the deadline,
         q.model.fates[y.lost].status = {{0, 0x06}};
         work w(run, s.threads, 1);
         w.job.timeout_ns = timeout;
+        // The leader's deadline is everybody's.
+        w.job.skew_ns = y.how == thread_shared ? 0 : 1500;
         const ptx_result r = run.run(entries[s.how], {1, 1, 1}, {s.threads, 1, 1}, ref, w.job);
         CHECK_MESSAGE(r.finished(), r.error);
         CHECK(q.model.error_text() == "");
@@ -692,6 +694,73 @@ TEST_CASE("collective kernels: one operation of all, made by all and seen by all
       check_queue(q, q.model.fetched());
       check(w, threads, q.model.values());
       for (std::uint32_t t = 0; t < threads; ++t) CHECK(w.job.prefix_result[t] == e.expected);
+    }
+  }
+}
+
+TEST_CASE("collective kernels: many operations, and how many of them failed") {
+  constexpr std::uint32_t count = 150;
+  for (const std::uint32_t threads : {1u, 48u, 128u}) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+      CAPTURE(threads);
+      CAPTURE(seed);
+      const bool warp = threads == 1 || seed == 3;
+      const std::uint32_t used = warp ? std::min(threads, 32u) : threads;
+      const char* entry = warp ? "all_warp" : "all_block";
+      kernel_run run(text_of(entry));
+      run.options.seed = seed;
+      nvme_model_options model;
+      model.sq_entries = 64;
+      model.cq_entries = 64;
+      model.latency_ticks = 60;
+      model.out_of_order = true;
+      model.seed = seed;
+      guest_queue<nkv::shared> q(run, model);
+      work w(run, used, 1);
+      auto* operations = run.memory().allocate_array<nkv::operation>("operations", count);
+      auto* outcomes = run.memory().allocate_array<nkv::outcome>("outcomes", count);
+      std::byte* keys = run.memory().allocate("keys of the operations", std::size_t{count} * 16);
+      std::uint64_t missing = 0;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        std::byte* key = keys + std::size_t{i} * 16;
+        std::memset(key, static_cast<int>(i + 1), 16);
+        operations[i] = nkv::operation::exist({key, 16}, i);
+        if (i % 7 == seed)
+          ++missing;
+        else
+          q.model.values()[std::string(reinterpret_cast<const char*>(key), 16)] = "v";
+      }
+      w.job.operations = operations;
+      w.job.outcomes = outcomes;
+      w.job.operation_count = count;
+      const ptx_result r =
+          warp ? run.run(entry, {1, 1, 1}, {used, 1, 1}, ref_of<nkv::shared, bar_doorbell>(q), w.job)
+               : run.run(entry, {1, 1, 1}, {used, 1, 1}, ref_of<nkv::shared, shared_doorbell>(q), w.job);
+      CHECK_MESSAGE(r.finished(), r.error);
+      check_queue(q, count);
+      for (std::uint32_t t = 0; t < used; ++t) CHECK(w.job.prefix_result[t] == missing);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        CHECK(outcomes[i].user_tag == i);
+        CHECK((i % 7 == seed ? outcomes[i].status.is_key_does_not_exist() : outcomes[i].ok()));
+      }
+    }
+  }
+}
+
+TEST_CASE("collective kernels: what a group says to its threads") {
+  for (const char* entry : {"words_warp", "words_side", "words_block"}) {
+    for (const std::uint32_t threads : {1u, 31u, 32u, 48u, 65u, 256u}) {
+      for (const auto schedule : {ptx_schedule::round_robin, ptx_schedule::random, ptx_schedule::bursts}) {
+        CAPTURE(entry);
+        CAPTURE(threads);
+        kernel_run run(text_of(entry));
+        run.options.schedule = schedule;
+        run.options.seed = threads;
+        work w(run, threads, 6);
+        const ptx_result r = run.run(entry, {1, 1, 1}, {threads, 1, 1}, w.job);
+        CHECK_MESSAGE(r.finished(), r.error);
+        for (std::uint32_t t = 0; t < threads; ++t) CHECK(w.job.records[t].status == 0);
+      }
     }
   }
 }

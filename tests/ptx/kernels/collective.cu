@@ -52,7 +52,7 @@ __device__ void record(const collective_job& job, std::uint32_t round, std::uint
                        std::uint64_t began_ns) {
   collective_record& r = job.records[(me() * job.rounds + round) * collective_job::steps + step];
   r.status = o.status.bits();
-  r.length = static_cast<std::uint32_t>(o.length_bytes);
+  r.length = o.length_known ? static_cast<std::uint32_t>(o.length_bytes) : 0xffffffffu;
   r.tag = o.user_tag;
   r.took_ns = nkv::device::clock::now_ns() - began_ns;
   r.ticket = o.ticket;
@@ -67,7 +67,8 @@ __device__ void rounds(const collective_job& job, const Run& run) {
     for (std::uint32_t step = 0; step < collective_job::steps; ++step) {
       const bool takes_part = step != 2 || collective_job::deletes(me(), round);
       const std::uint64_t began = nkv::device::clock::now_ns();
-      const outcome o = run(operation_of(job, round, step), deadline::after_ns(job.timeout_ns), takes_part);
+      const deadline until = deadline::after_ns(job.timeout_ns + threadIdx.x % 32 * job.skew_ns);
+      const outcome o = run(operation_of(job, round, step), until, takes_part);
       record(job, round, step, o, began);
     }
   }
@@ -97,10 +98,11 @@ __device__ void tickets(const Group& threads, const Namespace& ns, const collect
     nkv::result<kv_ticket> sent[2] = {nkv::status(nkv::client_status::would_block),
                                       nkv::status(nkv::client_status::would_block)};
     const std::uint64_t began = nkv::device::clock::now_ns();
-    for (std::uint32_t i = 0; i < (job.second != 0 ? 2u : 1u); ++i)
+    const std::uint32_t count = job.second != 0 ? 2 : 1;
+    for (std::uint32_t i = 0; i < count; ++i)
       sent[i] = submit_each(threads, ns, operation_of(job, round, i == 0 ? 1 : 3));
     while (nkv::device::clock::now_ns() - began < job.nap_ns) nkv::device::clock::relax(100);
-    for (std::uint32_t i = 2; i-- != 0;) {
+    for (std::uint32_t i = count; i-- != 0;) {
       const deadline until = job.nap_ns != 0 ? deadline{} : deadline::after_ns(job.timeout_ns);
       outcome o = wait_each(threads, ns, sent[i].value_or(kv_ticket{}), until);
       if (!sent[i]) o.status = sent[i].error();
@@ -115,6 +117,8 @@ __device__ void together(const Group& threads, const Namespace& ns, const collec
   const std::uint32_t first = me() - threads.rank();
   const nkv::key_view key{job.keys + static_cast<std::size_t>(first) * collective_job::key_room, job.key_bytes};
   const std::uint64_t bytes = threads.size() * std::uint64_t{4};
+  // The leader is there long before the others' part of the value.
+  if (threads.rank() != 0) nkv::device::clock::relax(100);
   job.values[me()] = collective_job::value_word(me(), 0, 0);
   const deadline until = deadline::after_ns(job.timeout_ns);
   const std::uint64_t began = nkv::device::clock::now_ns();
@@ -138,6 +142,43 @@ __device__ void prefix(const Group& threads, const Namespace& ns, const collecti
   const auto length = nkv::device::longest_prefix(
       threads, ns, nkv::span<const nkv::key_view>(job.prefix, job.prefix_keys), deadline::after_ns(job.timeout_ns));
   job.prefix_result[me()] = length ? *length : (std::uint64_t{1} << 32) + length.error().bits();
+}
+
+template <class Group, class Namespace>
+__device__ void all(const Group& threads, const Namespace& ns, const collective_job& job) {
+  job.prefix_result[me()] =
+      nkv::device::run_all(threads, ns, nkv::span<const operation>(job.operations, job.operation_count),
+                           nkv::span<outcome>(job.outcomes, job.operation_count), deadline::after_ns(job.timeout_ns));
+}
+
+/// What a group says of numbers that everybody can work out; how often it was wrong.
+template <class Group>
+__device__ void words(const Group& threads, const collective_job& job) {
+  std::uint32_t wrong = 0;
+  for (std::uint32_t n = 0; n < job.rounds; ++n) {
+    const auto flag = [n](std::uint32_t rank) { return (rank * 7 + n * 3) % 5 == 0; };
+    std::uint32_t below = 0;
+    std::uint32_t all = 0;
+    std::uint32_t lowest = threads.size();
+    for (std::uint32_t r = threads.size(); r-- != 0;) {
+      if (!flag(r)) continue;
+      ++all;
+      if (r < threads.rank()) ++below;
+      lowest = r;
+    }
+    const std::uint32_t from = (n * 11) % threads.size();
+    // Twice each without anything between: what the first left behind is not the second's.
+    std::uint32_t total = 0;
+    if (threads.before(flag(threads.rank()), total) != below || total != all) ++wrong;
+    if (threads.before(!flag(threads.rank()), total) != threads.rank() - below || total != threads.size() - all)
+      ++wrong;
+    if (threads.lowest(flag(threads.rank())) != lowest) ++wrong;
+    if (threads.lowest(false) != threads.size()) ++wrong;
+    if (threads.lowest(true) != 0) ++wrong;
+    if (threads.broadcast(threads.rank() * 3 + n, from) != from * 3 + n) ++wrong;
+    if (threads.broadcast(threads.rank() * 5 + n) != n) ++wrong;
+  }
+  job.records[me()].status = wrong;
 }
 
 /// One Retrieve of the thread's first key again and again, to be counted.
@@ -213,6 +254,27 @@ NKV_KERNEL together_block(ref<nkv::block, shared_doorbell> ns, collective_job jo
   __shared__ nkv::device::block_group_memory memory;
   together(block_group(memory), ns, job);
   prefix(block_group(memory), ns, job);
+}
+
+NKV_KERNEL all_warp(ref<nkv::shared, bar_doorbell> ns, collective_job job) { all(warp_group(whole_warp()), ns, job); }
+NKV_KERNEL all_block(ref<nkv::shared, shared_doorbell> ns, collective_job job) {
+  __shared__ nkv::device::block_group_memory memory;
+  all(block_group(memory), ns, job);
+}
+
+// ---- Groups alone ----
+NKV_KERNEL words_warp(collective_job job) { words(warp_group(whole_warp()), job); }
+NKV_KERNEL words_side(collective_job job) {
+  constexpr std::uint32_t some = 0x8421'fff0u;
+  if ((some >> threadIdx.x % 32 & 1u) != 0) {
+    words(warp_group(whole_warp() & some), job);
+  } else {
+    words(warp_group(whole_warp() & ~some), job);
+  }
+}
+NKV_KERNEL words_block(collective_job job) {
+  __shared__ nkv::device::block_group_memory memory;
+  words(block_group(memory), job);
 }
 
 // ---- What a Retrieve costs ----

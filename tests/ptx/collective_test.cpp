@@ -486,7 +486,7 @@ TEST_CASE("collective kernels: one SQ doorbell for all that a group sends") {
 
 TEST_CASE("collective kernels: two tickets each, and none for whom there is no room") {
   for (const char* entry : {"tickets_warp", "tickets_block"}) {
-    CAPTURE(entry);
+    CAPTURE(std::string(entry));
     const bool warp = entry[8] == 'w';
     kernel_run run(text_of(entry));
     nvme_model_options model;
@@ -519,7 +519,7 @@ TEST_CASE("collective kernels: two tickets each, and none for whom there is no r
 TEST_CASE("collective kernels: what has completed is there at the first look, for every thread") {
   for (const char* entry : {"tickets_warp", "tickets_block"}) {
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-      CAPTURE(entry);
+      CAPTURE(std::string(entry));
       const bool warp = entry[8] == 'w';
       const std::uint32_t threads = warp ? 32 : 128;
       kernel_run run(text_of(entry));
@@ -555,7 +555,7 @@ TEST_CASE("collective kernels: a command without an answer ends at the deadline,
   for (const bool comes_late : {false, true}) {
     for (const way& y : {way{warp_shared, 32, 7}, way{warp_shared, 32, 40}, way{block_shared, 48, 47},
                          way{block_block, 128, 200}, way{thread_shared, 32, 3}}) {
-      CAPTURE(entries[y.how]);
+      CAPTURE(std::string(entries[y.how]));
       CAPTURE(y.lost);
       CAPTURE(comes_late);
       constexpr std::uint64_t timeout = 60'000;
@@ -751,7 +751,7 @@ TEST_CASE("collective kernels: what a group says to its threads") {
   for (const char* entry : {"words_warp", "words_side", "words_block"}) {
     for (const std::uint32_t threads : {1u, 31u, 32u, 48u, 65u, 256u}) {
       for (const auto schedule : {ptx_schedule::round_robin, ptx_schedule::random, ptx_schedule::bursts}) {
-        CAPTURE(entry);
+        CAPTURE(std::string(entry));
         CAPTURE(threads);
         kernel_run run(text_of(entry));
         run.options.schedule = schedule;

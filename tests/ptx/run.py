@@ -38,7 +38,7 @@ def main():
             flags = ["-std=c++20", f"-arch={architecture}", "-ptx", "-Werror", "all-warnings"]
             for source in sources:
                 out = folder / (pathlib.Path(source).stem + ".ptx")
-                include = [f"-I{ROOT / 'include'}", f"-I{ROOT / 'tests/ptx/kernels'}"]
+                include = [f"-I{ROOT / folder}" for folder in ("include", "device", "tests/ptx/kernels")]
                 subprocess.run([nvcc, *flags, *include, "-o", str(out), source], check=True, timeout=240)
             print(f"--- {architecture}", flush=True)
             environment = dict(os.environ, NKV_PTX_FOLDER=str(folder))

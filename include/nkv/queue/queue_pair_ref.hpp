@@ -189,12 +189,15 @@ class queue_pair_ref {
         c = cids_.take(t);
       }
     } else {
-      // No further than this command's entry: those behind it are read by who asks for them.
+      // No further than this command's entry: those behind it are read by who asks for them. And no further than as
+      // many entries as there can be: a controller may write others without end.
       cqe entry;
+      std::uint32_t others = 0;
       while (cids_.in_flight(t) && cq_.next(doorbell_, entry)) {
         if (answers(entry, t)) [[likely]]
           return cids_.finish(t, entry);
         record(entry);
+        if (++others == cids_.size()) break;
       }
       c = cids_.take(t);
     }
@@ -236,20 +239,22 @@ class queue_pair_ref {
       // It is in flight until its entry is read, and that happens here alone: the record need not be looked at.
       for (std::uint32_t spins = 0;; ++spins) {
         cqe entry;
-        while (cq_.next(doorbell_, entry)) {
+        if (cq_.next(doorbell_, entry)) [[likely]] {
           if (answers(entry, t)) [[likely]] {
             c = cids_.finish(t, entry);
             return true;
           }
+          // Entries of others end with the deadline too, since a controller may write them without end.
           record(entry);
+        } else {
+          c.status = with_liveness(client_status::would_block);
+          if (!(c.status == status(client_status::would_block))) return false;
+          Clock::relax(spins);
         }
-        c.status = with_liveness(client_status::would_block);
-        if (!(c.status == status(client_status::would_block))) return false;
         if (passed(until, spins)) {
           c.status = status(client_status::timed_out);
           return false;
         }
-        Clock::relax(spins);
       }
     }
   }

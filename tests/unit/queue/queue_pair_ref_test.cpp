@@ -18,6 +18,25 @@ namespace {
 
 using test_deadline = deadline<stepping_clock>;
 
+/// A controller that writes completions of nobody's without end: whenever it is told that there is room.
+struct flooding_doorbell {
+  cqe* cq = nullptr;
+  std::uint32_t entries = 0;
+  std::uint32_t* written = nullptr;
+
+  void ring_sq_tail(std::uint32_t) const noexcept { flood(entries); }
+  void ring_cq_head(std::uint32_t) const noexcept { flood(entries / 2); }
+
+ private:
+  void flood(std::uint32_t count) const noexcept {
+    for (; count != 0; --count, ++*written) {
+      const std::uint32_t phase = (*written / entries & 1u) ^ 1u;
+      cq[*written % entries].dw[2] = std::uint32_t{9} << 16;
+      cq[*written % entries].dw[3] = phase << 16;
+    }
+  }
+};
+
 sqe exist_of(std::uint32_t n) {
   sqe c;
   c.set_opc(kv_opcode::exist);
@@ -421,6 +440,34 @@ TEST_SUITE("queue/queue_pair_ref") {
     CHECK(rig.ref.outstanding() == 0);
     CHECK(rig.ref.counters().stray_completions == 0);
     CHECK(rig.controller.broken() == "");
+  }
+
+  TEST_CASE_TEMPLATE("a controller that completes what was never sent, without end: every call ends", Sharing,
+                     exclusive, shared) {
+    const queue_shape shape{8, 8};
+    std::vector<sqe> sq(8);
+    std::vector<cqe> cq(8);
+    std::vector<std::uint64_t> control(queue_control_layout::of(shape).size_bytes / 8 + 8);
+    queue_pair_parts parts;
+    parts.sq = sq.data();
+    parts.cq = cq.data();
+    parts.control = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(control.data()) + 63) / 64 * 64);
+    parts.shape = shape;
+    parts.qid = 1;
+    std::uint32_t written = 0;
+    const queue_pair_ref<Sharing, flooding_doorbell> ref(parts, {cq.data(), 8, &written});
+    ref.initialize();
+    const result<ticket> t = ref.submit(exist_of(1));
+    REQUIRE(t.has_value());
+    CHECK(ref.poll(*t).status == status(client_status::would_block));
+    CHECK(ref.take(*t).status == status(client_status::would_block));
+    CHECK(ref.wait(*t, test_deadline::after_ns(20)).status == status(client_status::timed_out));
+    CHECK(ref.wait_and_take(*t, test_deadline::after_ns(20)).status == status(client_status::timed_out));
+    completion c;
+    CHECK(!ref.wait_for_sent(*t, test_deadline::after_ns(20), c));
+    CHECK(c.status == status(client_status::timed_out));
+    CHECK(!ref.quiesced(*t));
+    CHECK(ref.counters().stray_completions > 100);
   }
 
   TEST_CASE("a ref is a plain value") {

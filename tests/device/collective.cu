@@ -42,7 +42,7 @@ NKV_KERNEL void thread_bar(nkv::device::namespace_ref<nkv::shared, nkv::device::
                            device_test::arguments a) {
   device_test::together(nkv::device::thread_group(), ns, a);
 }
-NKV_KERNEL void block_block(nkv::device::namespace_ref<nkv::block> ns, device_test::arguments a) {
+NKV_KERNEL void block_block(nkv::device::namespace_ref<nkv::block_shared> ns, device_test::arguments a) {
   NKV_SHARED nkv::device::block_group_memory memory;
   device_test::together(nkv::device::block_group(memory), ns, a);
 }

@@ -271,7 +271,7 @@ std::uint64_t all_four(const shape& s) {
     case warp_shared:
     case block_shared: return one_queue<nkv::shared, bar_doorbell>(s);
     case warp_block:
-    case block_block: return one_queue<nkv::block, shared_doorbell>(s);
+    case block_block: return one_queue<nkv::block_shared, shared_doorbell>(s);
     case warp_all: return one_queue<nkv::shared, bar_doorbell, nkv::all_commands>(s);
     case alone_memory: return a_queue_each<shared_doorbell>(s);
     case alone_bar: return a_queue_each<bar_doorbell>(s);
@@ -606,8 +606,8 @@ TEST_CASE("collective kernels: a command without an answer ends at the deadline,
         CHECK(q.queue.counters().stray_completions == 0);
       };
       if (y.how == block_block) {
-        guest_queue<nkv::block> q(run, options_of(s));
-        go(q, ref_of<nkv::block, shared_doorbell>(q));
+        guest_queue<nkv::block_shared> q(run, options_of(s));
+        go(q, ref_of<nkv::block_shared, shared_doorbell>(q));
       } else {
         guest_queue<nkv::shared> q(run, options_of(s));
         if (y.how == thread_shared)
@@ -677,7 +677,7 @@ TEST_CASE("collective kernels: one operation of all, made by all and seen by all
       CAPTURE(e.bad);
       kernel_run run(text_of("together_block"));
       run.options.seed = threads + e.gap;
-      guest_queue<nkv::block> q(run, model);
+      guest_queue<nkv::block_shared> q(run, model);
       work w(run, threads, 1, 16, 1);
       auto* prefix = run.memory().allocate_array<nkv::key_view>("prefix", keys);
       std::byte* bytes = run.memory().allocate("prefix keys", std::size_t{keys} * 16);
@@ -689,7 +689,7 @@ TEST_CASE("collective kernels: one operation of all, made by all and seen by all
       w.job.prefix = prefix;
       w.job.prefix_keys = keys;
       const ptx_result r =
-          run.run("together_block", {1, 1, 1}, {threads, 1, 1}, ref_of<nkv::block, shared_doorbell>(q), w.job);
+          run.run("together_block", {1, 1, 1}, {threads, 1, 1}, ref_of<nkv::block_shared, shared_doorbell>(q), w.job);
       CHECK_MESSAGE(r.finished(), r.error);
       check_queue(q, q.model.fetched());
       check(w, threads, q.model.values());

@@ -21,7 +21,7 @@
 /// A namespace used by a group of threads at once. Every function is called by every thread of the group, with the same
 /// namespace; a thread that has nothing to do passes takes_part = false. No thread of a group ever waits for another
 /// but where all of them are: what only one does, the leader does, so that lanes that cannot run independently do not
-/// block one another. The queue is `shared` or `block`. Errors are values; every wait has a deadline.
+/// block one another. The queue is `shared` or `block_shared`. Errors are values; every wait has a deadline.
 
 namespace nkv::inline NKV_ABI {
 namespace device {

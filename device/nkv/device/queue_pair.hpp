@@ -11,7 +11,7 @@ namespace nkv::inline NKV_ABI {
 namespace device {
 
 /// A queue pair as device code uses it.
-/// @tparam Sharing  exclusive (a thread's own), block (the threads of one block), shared (the whole grid)
+/// @tparam Sharing  exclusive (a thread's own), block_shared (the threads of one block), shared (the whole grid)
 /// @tparam Doorbell shared_doorbell or bar_doorbell
 template <class Sharing, doorbell Doorbell = shared_doorbell>
 using queue_pair_ref = nkv::queue_pair_ref<Sharing, Doorbell, atomics>;

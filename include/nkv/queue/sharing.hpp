@@ -14,7 +14,7 @@ struct exclusive {
 
 /// Any number of threads of one block of a kernel use the queue at once: as `shared`, at the price of the block's
 /// scope.
-struct block {
+struct block_shared {
   static constexpr bool is_shared = true;
   static constexpr auto state_scope = block_scope;
 };

@@ -220,10 +220,10 @@ NKV_KERNEL each_block_shared(ref<nkv::shared, bar_doorbell> ns, collective_job j
   __shared__ nkv::device::block_group_memory memory;
   each(block_group(memory), ns, job);
 }
-NKV_KERNEL each_warp_block(ref<nkv::block, shared_doorbell> ns, collective_job job) {
+NKV_KERNEL each_warp_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
   each(warp_group(whole_warp()), ns, job);
 }
-NKV_KERNEL each_block_block(ref<nkv::block, shared_doorbell> ns, collective_job job) {
+NKV_KERNEL each_block_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
   each(block_group(memory), ns, job);
 }
@@ -250,7 +250,7 @@ NKV_KERNEL tickets_block(ref<nkv::shared, bar_doorbell> ns, collective_job job) 
 NKV_KERNEL together_warp(const ref<nkv::exclusive, bar_doorbell>* refs, collective_job job) {
   together(warp_group(whole_warp()), refs[me() / 32], job);
 }
-NKV_KERNEL together_block(ref<nkv::block, shared_doorbell> ns, collective_job job) {
+NKV_KERNEL together_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
   together(block_group(memory), ns, job);
   prefix(block_group(memory), ns, job);

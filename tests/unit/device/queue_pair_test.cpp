@@ -16,7 +16,7 @@ TEST_SUITE("device/queue pair") {
   TEST_CASE("what a kernel takes is a plain value, and the same type on the host") {
     using namespace nkv::device;
     static_assert(passes_by_value<namespace_ref<nkv::exclusive>>);
-    static_assert(passes_by_value<namespace_ref<nkv::block, bar_doorbell>>);
+    static_assert(passes_by_value<namespace_ref<nkv::block_shared, bar_doorbell>>);
     static_assert(passes_by_value<namespace_ref<nkv::shared, shared_doorbell, nkv::plain_commands>>);
     static_assert(std::is_same_v<namespace_ref<nkv::shared>::queue_type, nkv::device::queue_pair_ref<nkv::shared>>);
     CHECK(!namespace_ref<nkv::exclusive>().plain().has_value());

@@ -233,6 +233,7 @@ class controller_core {
       return s;
     }
     live_.push_back(qid);
+    newest_qid_ = qid;
     return granted_queue{qid, interrupts, epoch_};
   }
 
@@ -540,8 +541,10 @@ class controller_core {
   }
 
   [[nodiscard]] std::uint16_t free_qid() const noexcept {
-    for (std::size_t q = 1; q < qids_.size(); ++q)
+    for (std::size_t i = 1; i < qids_.size(); ++i) {
+      const std::size_t q = (oldest_qid_ + i - 1) % (qids_.size() - 1) + 1;
       if (!qids_[q]) return static_cast<std::uint16_t>(q);
+    }
     return 0;
   }
 
@@ -558,6 +561,9 @@ class controller_core {
 
   void forget_queues() {
     ++epoch_;
+    // A thread that looked just before may still ring a queue that is gone. So long as there are ids that were not in
+    // use, the next queue has another's doorbell.
+    oldest_qid_ = newest_qid_;
     live_.clear();
     events_.clear();
     qids_.assign(qids_.size(), false);
@@ -579,6 +585,8 @@ class controller_core {
   admin_queue admin_;
   epoch epoch_ = 1;
   std::vector<bool> qids_;           // by id: in use, or of unknown fate
+  std::uint16_t newest_qid_ = 0;     // granted last
+  std::uint16_t oldest_qid_ = 0;     // ids are given out from the one behind it
   std::vector<std::uint16_t> live_;  // created and not deleted
   std::vector<ticket> events_;       // Asynchronous Event Requests
   bool enabled_ = false;

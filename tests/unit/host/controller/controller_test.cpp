@@ -130,6 +130,7 @@ TEST_SUITE("host/controller/controller") {
   TEST_CASE("check: CSTS.CFS -> controller_fatal, waiters end, nothing new is sent; reset brings it back") {
     const auto s = std::make_shared<script>();
     s->add_kv(1);
+    s->queues_granted = 1;
     const auto c = attach(s);
     REQUIRE(c);
     CHECK(c->check().ok());
@@ -157,7 +158,7 @@ TEST_SUITE("host/controller/controller") {
     auto fresh = c->open_namespace(1);
     REQUIRE(fresh);
     CHECK(fresh->exist(k).status.is_key_does_not_exist());
-    // The old owner does not delete the new queue, which has its id.
+    // The old owner does not delete the new queue, which has its id: there is no other.
     CHECK(fresh->queue().qid() == ns->queue().qid());
     {
       const auto end = *std::move(ns);

@@ -144,7 +144,8 @@ TEST_SUITE("host/controller/queue_pair") {
     CHECK(!mapped(cq));
     const auto q = c->create_queue_pair();
     REQUIRE(q);
-    CHECK(q->qid() == 1);
+    // Not 1 or 2: a thread that looked before the reset may ring those yet.
+    CHECK(q->qid() == 3);
   }
 
   TEST_CASE("its end: a controller that does not delete the queues -> their memory is kept until a reset") {

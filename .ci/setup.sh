@@ -3,8 +3,9 @@
 #
 # .ci/setup.sh SET: installs what a set of packages lacks on this Debian 12 machine; touches nothing when all is there.
 #   build   the programs and the examples
-#   test    build, and everything ./tests/run uses: where there is no nvcc, the one of cuda.txt too, into a cache folder
+#   test    build, and everything ./tests/run uses
 #   bench   build, and what ./bench/run counts instructions with
+# For the last two, where there is no nvcc, that of cuda.txt too, into a cache folder.
 set -euo pipefail
 
 build=(
@@ -32,6 +33,8 @@ test=(
 )
 bench=(
   "${build[@]}"
+  clang-19
+  python3
   valgrind
 )
 
@@ -77,7 +80,7 @@ install_packages() {
 }
 
 # The CUDA compiler's wheels, into a folder of their own that is there whole or not at all. Where they cannot be had,
-# the tests that need nvcc are skipped and say so.
+# what needs nvcc is skipped and says so.
 install_nvcc() {
   local folder python=python3
   folder=$(python3 tests/device/compilers.py wheels)
@@ -103,6 +106,6 @@ if ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 install_packages "${wanted[@]}"
-if [[ $1 == test ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
+if [[ $1 != build ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
   install_nvcc
 fi

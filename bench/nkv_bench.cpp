@@ -22,6 +22,7 @@ constexpr const char* footer = R"(EXIT STATUS
 EXAMPLES
   nkv-bench spine
   nkv-bench spine --json result.json --filter retrieve/4KiB
+  nkv-bench device-cost --json result.json
 )";
 
 }  // namespace
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
   app.formatter(std::make_shared<tools::help_formatter>());
   bench::add_spine(app, program);
   bench::add_spine_count(app, program);
+  bench::add_device_cost(app, program);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

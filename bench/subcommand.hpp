@@ -17,5 +17,6 @@ struct program {
 
 void add_spine(CLI::App& app, program& p);
 void add_spine_count(CLI::App& app, program& p);
+void add_device_cost(CLI::App& app, program& p);
 
 }  // namespace bench

@@ -15,6 +15,7 @@ set(NKV_CORE_HEADERS
     include/nkv/client/batch.hpp
     include/nkv/client/encode.hpp
     include/nkv/client/key_walk.hpp
+    include/nkv/client/lone_thread.hpp
     include/nkv/client/namespace_ref.hpp
     include/nkv/client/operation.hpp
     include/nkv/client/outcome.hpp
@@ -22,6 +23,7 @@ set(NKV_CORE_HEADERS
     include/nkv/client/shard_window.hpp
     include/nkv/client/sharded_reader.hpp
     include/nkv/client/sharded_writer.hpp
+    include/nkv/client/wait_any.hpp
     include/nkv/command/admin.hpp
     include/nkv/command/command_key.hpp
     include/nkv/command/data_pointer_builder.hpp
@@ -82,7 +84,9 @@ set(NKV_DEVICE_HEADERS
     device/nkv/device/doorbell.hpp
     device/nkv/device/group.hpp
     device/nkv/device/host_group.hpp
+    device/nkv/device/queue_map.hpp
     device/nkv/device/queue_pair.hpp
+    device/nkv/device/shard_team.hpp
     device/nkv/device/world.hpp
 )
 
@@ -108,10 +112,25 @@ set(NKV_HOST_HEADERS
     host/nkv/host/inproc/inproc_transport.hpp
     host/nkv/host/inproc/registry.hpp
     host/nkv/host/memory/attachment.hpp
+    host/nkv/host/memory/cuda_driver.hpp
+    host/nkv/host/memory/gpu_doorbells.hpp
+    host/nkv/host/memory/gpu_driver.hpp
+    host/nkv/host/memory/gpu_mapping.hpp
+    host/nkv/host/memory/gpu_memory.hpp
+    host/nkv/host/memory/hip_driver.hpp
+    host/nkv/host/memory/ordering.hpp
+    host/nkv/host/memory/pinned_memory.hpp
+    host/nkv/host/memory/placement.hpp
     host/nkv/host/memory/private_block.hpp
     host/nkv/host/memory/region.hpp
     host/nkv/host/memory/registration.hpp
+    host/nkv/host/memory/shared_library.hpp
+    host/nkv/host/memory/user_iommu.hpp
     host/nkv/host/memory_transport.hpp
+    host/nkv/host/proxy/command_filter.hpp
+    host/nkv/host/proxy/proxy.hpp
+    host/nkv/host/proxy/proxy_layout.hpp
+    host/nkv/host/proxy/proxy_queue.hpp
     host/nkv/host/result.hpp
     host/nkv/host/unique_fd.hpp
     host/nkv/host/vfio_user/json_number.hpp
@@ -138,6 +157,7 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/list_page_writer.hpp
     host/nkv/target/memory_store.hpp
     host/nkv/target/memory_subsystem.hpp
+    host/nkv/target/near_data_operation.hpp
     host/nkv/target/poller.hpp
     host/nkv/target/request.hpp
     host/nkv/target/scatter_list.hpp

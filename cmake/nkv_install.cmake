@@ -1,4 +1,4 @@
-# Install and export: find_package(nkv) [COMPONENTS core device host target] and pkg-config's nkv.pc. Included from the
+# Install and export: find_package(nkv) [COMPONENTS core device host cuda hip target] and pkg-config's nkv.pc. Included from the
 # top-level CMakeLists.txt.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(nkv_package_dir ${CMAKE_INSTALL_DATAROOTDIR}/cmake/nkv)
 
 install(
-  TARGETS nkv_core nkv_device nkv_host
+  TARGETS nkv_core nkv_device nkv_host nkv_cuda nkv_hip
   EXPORT nkv-host
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(

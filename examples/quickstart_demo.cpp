@@ -2,12 +2,15 @@
 //
 // Stores every file below a folder and three large generated values, lists them, and retrieves them over and over with
 // many commands in flight, comparing every byte. One thread, one exclusive queue pair, registered memory: what a
-// program that cares about speed does. examples/quickstart starts a target for it.
+// program that cares about speed does. And what a kernel does: warps whose lanes retrieve by the device side's
+// templates, here run by host threads. examples/quickstart starts a target for it.
 #include "common/human.hpp"
+#include "common/lanes.hpp"
 #include "common/latency_histogram.hpp"
 #include "common/progress_bar.hpp"
 #include "common/table.hpp"
 
+#include <nkv/device/device.hpp>
 #include <nkv/host/host.hpp>
 
 #include <fmt/format.h>
@@ -105,14 +108,57 @@ void generate(std::byte* to, std::uint64_t bytes, std::uint64_t seed) {
   }
 }
 
+/// Who sends the Retrieves of files.
+enum class initiator : std::uint8_t {
+  automatic,  ///< cpu, then simt for a part
+  cpu,        ///< one thread with many commands in flight
+  simt,       ///< a kernel's warps, their lanes being host threads
+};
+
+/// What a kernel's warps do: every lane retrieves a value into memory of its own and compares it.
+template <class Namespace>
+struct retrieve_and_compare {
+  Namespace ns;
+  const value* values = nullptr;
+  std::uint64_t value_count = 0;
+  std::uint64_t count = 0;               ///< of Retrieves
+  const std::byte* originals = nullptr;  ///< where value::offset begins
+  std::byte* buffers = nullptr;          ///< `stride` bytes a lane, as this code reaches them
+  std::uint64_t address = 0;             ///< and as the target does
+  std::uint64_t stride = 0;
+  std::uint64_t* good = nullptr;  ///< how many values came back as they were, one number a lane
+
+  template <nkv::device::group Warp>
+  NKV_HD void operator()(const Warp& warp, std::uint32_t index, std::uint32_t warps) const {
+    const std::uint64_t lane = std::uint64_t{index} * warp.size() + warp.rank();
+    const std::uint64_t lanes = std::uint64_t{warps} * warp.size();
+    std::byte* const buffer = buffers + lane * stride;
+    for (std::uint64_t at = 0; at < count; at += lanes) {
+      const bool mine = at + lane < count;
+      const value& v = values[(at + lane) % value_count];
+      // Bytes that the last value left here must not pass for this one's.
+      for (std::uint64_t i = 0; mine && i < v.bytes; ++i) buffer[i] = ~originals[v.offset + i];
+      const nkv::outcome o =
+          nkv::device::run_each(warp, ns, nkv::operation::retrieve(v.key, {address + lane * stride, v.bytes, 0}),
+                                nkv::device::deadline::after_ms(60'000), mine);
+      if (!mine || !o.ok() || (o.length_known && o.length_bytes != v.bytes)) continue;
+      std::uint64_t same = 0;
+      while (same < v.bytes && buffer[same] == originals[v.offset + same]) ++same;
+      if (same == v.bytes) ++good[lane];
+    }
+  }
+};
+
 class demo {
  public:
-  demo(const std::string& endpoint, std::filesystem::path folder, std::uint64_t operations, std::size_t depth)
+  demo(const std::string& endpoint, std::filesystem::path folder, std::uint64_t operations, std::size_t depth,
+       initiator who)
       : controller_(need(nkv::host::connect(endpoint), "connect")),
         ns_(need(controller_.open_namespace(1), "open namespace 1")),
         folder_(std::move(folder)),
         operations_(operations),
-        depth_(std::clamp<std::size_t>(depth, 1, ns_.queue().capacity())) {}
+        depth_(std::clamp<std::size_t>(depth, 1, ns_.queue().capacity())),
+        who_(who) {}
 
   void run() {
     load();
@@ -278,10 +324,15 @@ class demo {
       counts.push_back(std::clamp<std::uint64_t>(1024 * mib / v.bytes, 1, operations_ / 64 + 1));
       left -= std::min(left, counts.back());
     }
+    const std::uint64_t by_lanes = who_ == initiator::cpu ? 0 : std::clamp<std::uint64_t>(left / 100, 1, 10'000);
+    left -= std::min(left, by_lanes);
     const std::uint64_t alone = std::min<std::uint64_t>(left / 10, 20'000);
-    retrieve(files_, longest_file_, left - alone, depth_,
-             fmt::format("{} files, again and again", tools::human_count(files_.size())));
-    retrieve(files_, longest_file_, alone, 1, "files, one at a time");
+    if (who_ != initiator::simt) {
+      retrieve(files_, longest_file_, left - alone, depth_,
+               fmt::format("{} files, again and again", tools::human_count(files_.size())));
+      retrieve(files_, longest_file_, alone, 1, "files, one at a time");
+    }
+    if (who_ != initiator::cpu) retrieve_on_lanes(by_lanes);
     for (std::size_t i = 0; i < large_.size(); ++i)
       retrieve({large_[i]}, large_[i].bytes, counts[i], 2, tools::human_bytes(large_[i].bytes));
   }
@@ -315,6 +366,33 @@ class demo {
     rows_.push_back(std::move(r));
   }
 
+  /// The device side's templates. No kernel is launched: the lanes are host threads, and the table says so.
+  void retrieve_on_lanes(std::uint64_t count) {
+    const std::uint64_t stride = (std::max<std::uint64_t>(longest_file_, 1) + 4095) / 4096 * 4096;
+    constexpr std::uint32_t lanes = 8;
+    const std::uint32_t warps = stride * lanes * 4 <= 256 * mib ? 4 : 1;
+    const auto shared = need(controller_.open_namespace<nkv::shared>(1), "open namespace 1");
+    const nkv::host::registration buffers = need(controller_.allocate(stride * warps * lanes), "allocate");
+    std::vector<std::uint64_t> good(warps * lanes);
+    row r{"Retrieve", fmt::format("files, {} warps of {} lanes (host threads, no GPU)", warps, lanes)};
+    const std::uint64_t begin_ns = clock_type::now_ns();
+    example::run_on_lanes(
+        retrieve_and_compare<nkv::host::kv_namespace<nkv::shared>::ref_type>{
+            shared.ref(), files_.data(), files_.size(), count, originals_.data(), buffers.data(),
+            buffers.value().address, stride, good.data()},
+        warps, lanes);
+    r.seconds = static_cast<double>(clock_type::now_ns() - begin_ns) / 1e9;
+    r.operations = count;
+    r.depth = warps * lanes;
+    std::uint64_t same = 0;
+    for (const std::uint64_t n : good) same += n;
+    if (same != count) fail(fmt::format("{} of {} Retrieves by lanes differ or failed", count - same, count));
+    for (std::uint64_t i = 0; i < count; ++i) r.bytes += files_[i % files_.size()].bytes;
+    compared_bytes_ += r.bytes;
+    retrieves_ += count;
+    rows_.push_back(std::move(r));
+  }
+
   void each_key(nkv::kv_opcode opcode, const char* name) {
     row r{name, "every key"};
     std::vector<nkv::key> keys;
@@ -342,11 +420,14 @@ class demo {
     for (const row& r : rows_) {
       t.add({r.operation, r.values, tools::human_count(r.operations), fmt::format("{}", r.depth),
              tools::human_count(static_cast<std::uint64_t>(static_cast<double>(r.operations) / r.seconds)),
-             r.bytes != 0 ? tools::human_rate(r.bytes, r.seconds) : "", tools::human_time(r.latency.percentile_ns(50)),
-             tools::human_time(r.latency.percentile_ns(99))});
+             r.bytes != 0 ? tools::human_rate(r.bytes, r.seconds) : "", time_of(r, 50), time_of(r, 99)});
     }
     fmt::print("\n{}\n{} Retrieves, {}: every byte compared with the original, no difference\n", t.text(),
                tools::human_count(retrieves_), tools::human_bytes(compared_bytes_));
+  }
+
+  static std::string time_of(const row& r, double percent) {
+    return r.latency.count() != 0 ? tools::human_time(r.latency.percentile_ns(percent)) : "";
   }
 
   static std::string text_of(nkv::key_view key) {
@@ -360,6 +441,7 @@ class demo {
   std::filesystem::path folder_;
   std::uint64_t operations_;
   std::size_t depth_;
+  initiator who_;
 
   nkv::host::registration originals_;
   std::vector<value> files_;
@@ -383,8 +465,18 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000'000));
   app.add_option("--depth", depth, "Commands in flight")->capture_default_str()->check(CLI::Range(1, 4096));
+  std::string who = "auto";
+  app.add_option(
+         "--initiator", who,
+         "Who sends the Retrieves of files: cpu, one thread; simt, the warps of a kernel, run by host threads, a "
+         "hundredth as many; auto, one after the other. cuda and hip are refused: no kernel is launched here")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "cpu", "simt", "cuda", "hip"}));
   app.add_option("DIR", folder, "The directory tree")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  demo(endpoint, folder, operations, depth).run();
+  if (who == "cuda" || who == "hip")
+    fail("--initiator " + who + ": no kernel is launched here; simt runs what it would do on host threads");
+  const initiator by = who == "auto" ? initiator::automatic : who == "cpu" ? initiator::cpu : initiator::simt;
+  demo(endpoint, folder, operations, depth, by).run();
   return 0;
 }

@@ -17,6 +17,7 @@
 #include <nkv/client/batch.hpp>
 #include <nkv/client/encode.hpp>
 #include <nkv/client/key_walk.hpp>
+#include <nkv/client/lone_thread.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -24,6 +25,7 @@
 #include <nkv/client/shard_window.hpp>
 #include <nkv/client/sharded_reader.hpp>
 #include <nkv/client/sharded_writer.hpp>
+#include <nkv/client/wait_any.hpp>
 #include <nkv/command/admin.hpp>
 #include <nkv/command/command_key.hpp>
 #include <nkv/command/data_pointer_builder.hpp>

@@ -84,14 +84,19 @@ word host_cq_head(const word* data, const nkv::host::host_doorbell& doorbell, wo
 
 void submit_exclusive(const nkv::submission_queue<nkv::exclusive>& queue, const nkv::mapped_doorbell<>& doorbell,
                       const nkv::sqe& command) {
-  queue.post(command, 1);
+  queue.post(command, 1, doorbell);
   queue.ring(doorbell);
 }
 
-void post_shared(const nkv::submission_queue<nkv::shared>& queue, const nkv::sqe& command) { queue.post(command, 1); }
+void mark_shared(const nkv::submission_queue<nkv::shared>& queue, const nkv::mapped_doorbell<>& doorbell,
+                 const nkv::sqe& command, word position) {
+  queue.write_at(position, command, 1);
+  queue.publish({position, false}, 1, doorbell);
+}
 
-void ring_shared(const nkv::submission_queue<nkv::shared>& queue, const nkv::mapped_doorbell<>& doorbell) {
-  queue.ring(doorbell);
+void lead_shared(const nkv::submission_queue<nkv::shared>& queue, const nkv::mapped_doorbell<>& doorbell,
+                 word position) {
+  queue.publish({position, true}, 1, doorbell);
 }
 
 bool next_completion(const nkv::completion_queue<nkv::exclusive>& queue, const nkv::mapped_doorbell<>& doorbell,

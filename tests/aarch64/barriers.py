@@ -55,11 +55,11 @@ PRIMITIVES = {
     "host_sq_tail": rf"^{LOADS}store {LOADS}{HOST}",
     "host_cq_head": rf"^load {LOADS}{HOST}",
     "submit_exclusive": rf"^{ENTRY}{MAPPED}ret $",
-    # SQE stores before the mark; the mark before the doorbell.
-    "post_shared": rf"^{LOADS}rmw {ENTRY}release ret $",
-    "ring_shared": rf"{LOADS}rmw .*{ACQUIRE}{STORES}{MAPPED}{LOADS}rmw ",
+    # SQE stores before the mark; the mark before the doorbell; the doorbell before the lead is given up.
+    "mark_shared": rf"^{LOADS}{ENTRY}{LOADS}rmw ",
+    "lead_shared": rf"^{LOADS}{ACQUIRE}.*{STORES}{MAPPED}{LOADS}rmw ",
     # The phase before the four dwords, and those before the head doorbell.
-    "next_completion": rf"^{LOADS}{ACQUIRE}(?:ret )?(?:(?:store )*load ){{4,}}(?:(?:load|store|ret) )*{MAPPED}",
+    "next_completion": rf"^{LOADS}{ACQUIRE}(?:load )?(?:ret )?(?:(?:store )*load ){{4,}}(?:(?:load|store|ret) )*{MAPPED}",
 }
 TARGET = {
     # The doorbell before the SQE that it announces.
@@ -189,8 +189,7 @@ WEAKER = [
      "__atomic_store_n(word, value, __ATOMIC_RELAXED)", "host_cq_head"),
     (HOST_DOORBELL, "__atomic_load_n(asleep_, __ATOMIC_SEQ_CST)", "__atomic_load_n(asleep_, __ATOMIC_ACQUIRE)",
      "host_sq_tail"),
-    (SUBMISSION, "Atomics::store_release(&ready_", "Atomics::store_relaxed(&ready_", "post_shared"),
-    (SUBMISSION, "Atomics::load_acquire(&ready_", "Atomics::load_relaxed(&ready_", "ring_shared"),
+    (SUBMISSION, "more = Atomics::load_acquire(&mark", "more = Atomics::load_relaxed(&mark", "lead_shared"),
     (COMPLETION, "Atomics::load_acquire(&slot.dw[3]", "Atomics::load_relaxed(&slot.dw[3]", "next_completion"),
     (POLLER, '__asm__ volatile("dmb ish" ::: "memory");', "", "target::poller::sleep("),
     (CONTROLLER, "native_atomics::store_release(at + 3", "native_atomics::store_relaxed(at + 3",

@@ -30,6 +30,9 @@ NO_TEST = {
     "host/nkv/host/host.hpp": "umbrella",
     "host/nkv/target/target.hpp": "umbrella",
     "host/nkv/host/memory_transport.hpp": "tests/unit/host/doorbell_test.cpp",
+    "host/nkv/host/memory/gpu_driver.hpp": "tests/unit/host/memory/cuda_driver_test.cpp",
+    "host/nkv/host/memory/gpu_mapping.hpp": "tests/unit/host/memory/pinned_memory_test.cpp",
+    "host/nkv/host/memory/shared_library.hpp": "tests/unit/host/memory/cuda_driver_test.cpp",
     "host/nkv/host/controller/controller_options.hpp": "tests/unit/host/controller/controller_test.cpp",
 }
 

@@ -12,6 +12,7 @@ import re
 import check
 
 BLOCK = re.compile(r"^```cpp\n(.*?)^```$", re.S | re.M)
+ORDER = re.compile(r'constexpr const char\* table = R"\((.*?)\)"', re.S)
 EXAMPLES = ("examples/hello.cpp", "examples/fetch_blocks.cu")
 
 
@@ -20,11 +21,17 @@ def findings(root):
     for what, block, example in zip(("program", "kernel"), (*blocks, None, None), EXAMPLES):
         if block != (root / example).read_text().split("\n", 1)[1]:
             yield f"README.md: its {what} is not {example}"
+    tested = (root / "tests/unit/host/memory/ordering_test.cpp").read_text()
+    if ORDER.search(tested).group(1) not in (root / "README.md").read_text():
+        yield "README.md: its table of what is ordered is not that of ordering_test.cpp"
 
 
 MUTATIONS = [
     check.append("the example goes on without the README", "examples/hello.cpp", "// more\n", "is not examples/hello.cpp"),
     check.append("the kernel does", "examples/fetch_blocks.cu", "// more\n", "is not examples/fetch_blocks.cu"),
+    check.replace("a combination is ordered in the README alone", "README.md",
+                  "| GPU memory | host memory | refused", "| GPU memory | host memory | ordered",
+                  "is not that of ordering_test.cpp"),
 ]
 
 if __name__ == "__main__":

@@ -115,13 +115,13 @@ struct data_pointer_case : kv_case {
     if (pieces.size() == 1) return nkv::data_pointer::prp(prp1);
     if (pieces.size() == 2) return nkv::data_pointer::prp(prp1, address(pieces[1].data));
     std::size_t list = 0;
-    std::size_t entry = first_entry;
-    const auto put = [&](std::uint64_t value) { nkv::store_le(lists[list] + 8 * entry++, value); };
+    std::size_t at = first_entry;
+    const auto put = [&](std::uint64_t value) { nkv::store_le(lists[list] + 8 * at++, value); };
     for (std::size_t i = 1; i < pieces.size(); ++i) {
-      if (entry == page / 8 - 1 && i + 1 < pieces.size()) {
+      if (at == page / 8 - 1 && i + 1 < pieces.size()) {
         put(address(lists[list + 1]));
         ++list;
-        entry = 0;
+        at = 0;
       }
       put(address(pieces[i].data));
     }

@@ -3,6 +3,7 @@
 """Where the compilers for GPUs are; the one place that knows.
 
 compilers.py nvcc    print the nvcc that the tests take; exits 1 where there is none
+compilers.py hipcc   the same of hipcc
 compilers.py wheels  print the folder of the nvcc that .ci/setup.sh brings where there is no other
 
 NKV_NVCC names an nvcc to take instead; the word `wheels` means the one of .ci/setup.sh and no other.
@@ -48,8 +49,8 @@ def main():
     if sys.argv[1:] == ["wheels"]:
         print(wheels())
         return 0
-    if sys.argv[1:] == ["nvcc"]:
-        path = nvcc()
+    if sys.argv[1:] in (["nvcc"], ["hipcc"]):
+        path = nvcc() if sys.argv[1] == "nvcc" else hipcc()
         if path:
             print(path)
         return 0 if path else 1

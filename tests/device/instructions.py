@@ -263,9 +263,10 @@ def amd_event(op, operands, flags, written, gfx):
     _, kind, what = found.groups()
     if kind == "atomic":
         return Event("atomic", text)
-    address = [operands[0], operands[2]] if kind == "store" else operands[1:3]
     if op.startswith("flat"):
-        address = address[:1]
+        address = [operands[0 if kind == "store" else 1]]
+    else:
+        address = [operands[0], operands[2]] if kind == "store" else operands[1:3]
     used = set().union(*(registers(a) for a in address))
     version = max((written.get(r, -1) for r in used), default=-1)
     offset = next((int(f[7:]) for f in flags if f.startswith("offset:")), 0)
@@ -588,7 +589,7 @@ BREAK_PTX = [
      r"st\1.v2.u32 \2, {\3, \4};", 1),
     ("entry: between", "send_exclusive_bar", r"(st(?:\.global)?\.v4\.[bu]32 [^;]*;)", r"\1 ld.global.u32 %r1, [%rd1];", 1),
     ("phase: DW0", "retrieve_exclusive_bar", r"ld\.acquire\.sys", "ld.relaxed.sys", None),
-    ("phase: DW0", "wait_shared_memory", r"ld\.acquire\.sys", "ld.volatile", None),
+    ("phase: no completion", "wait_shared_memory", r"ld\.acquire\.sys", "ld.volatile", None),
     ("phase: no completion", "wait_exclusive_bar", r"ld\.(relaxed|acquire)\.sys", "ld.relaxed.gpu", None),
     ("lean: ld.local", "wait_exclusive_bar", r"(ret;)", r"ld.local.u32 %r1, [%rd1]; \1", None),
     ("lean: a stack", "wait_exclusive_bar", r"(\.reg )", r".local .align 8 .b8 __local_depot1[8]; \1", 1),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The sharded writer and reader from a kernel, over a shared queue. Compiled as CUDA and as HIP, not run.
-#include <nkv/nkv.hpp>
+// The sharded writer and reader from a kernel, over a shared queue, by a thread and by a warp. Compiled as CUDA and as
+// HIP, not run.
+#include <nkv/device/device.hpp>
 
 #if NKV_CUDA
 #define NKV_KERNEL __global__
@@ -53,4 +54,24 @@ NKV_KERNEL void kernel_sharded(nkv::namespace_ref<device_test::queue> ns, nkv::s
   nkv::shard_manifest::write_entry(destination.local, 1,
                                    nkv::shard_checksum::join(nkv::span<const std::uint64_t>(&leaf, 1), shard.seed()));
   *failures = failed;
+}
+
+/// The same by a warp.
+NKV_KERNEL void kernel_team(nkv::namespace_ref<device_test::queue> ns, nkv::sharded_writer_memory writer_memory,
+                            nkv::sharded_reader_memory reader_memory, nkv::local_range<const std::byte> source,
+                            nkv::local_range<std::byte> destination, unsigned* failures) {
+  const auto until = nkv::device::deadline::after_ms(1);
+  const nkv::key_view key{source.local, 16};
+  const nkv::device::shard_team team(nkv::device::warp_group{});
+  nkv::shard_slot slots[2];
+  writer_memory.slots = slots;
+  nkv::sharded_writer writer(ns, writer_memory, team);
+  nkv::sharded_put_options options;
+  options.nonce = nkv::shard_nonce::from_words(1, 2);
+  unsigned failed = writer.put(key, {&source, 1}, options, until).ok() ? 0u : 1u;
+  reader_memory.slots = slots;
+  nkv::sharded_reader reader(ns, reader_memory, team);
+  failed += reader.open(key, until).ok() ? 0u : 1u;
+  failed += reader.read(5, {&destination, 1}, until).ok() ? 0u : 1u;
+  if (team.leads()) *failures = failed;
 }

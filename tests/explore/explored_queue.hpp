@@ -94,6 +94,33 @@ class explored_queue {
     search.settle({4, n, t.index, t.generation});
     return t;
   }
+  /// Two commands in one turn, published together.
+  std::array<nkv::ticket, 2> submit_pair(unsigned n) {
+    std::array<nkv::ticket, 2> t{};
+    typename ref_type::reservation r[2];
+    for (unsigned i = 0; i < 2; ++i) {
+      while ((r[i] = ref.try_reserve()).index == nkv::ticket::none) search.pause();
+      search.store_ordinary(&memory_.scratch[r[i].index], n + i);
+      search.store_ordinary(&memory_.buffer[n + i], n + i);
+    }
+    const auto mine = ref.take_entries(2);
+    for (unsigned i = 0; i < 2; ++i) t[i] = ref.write_at(mine.position + i, r[i], command(n + i));
+    ref.publish(mine, 2, true);
+    search.settle({7, n, t[0].index, t[0].generation, t[1].index, t[1].generation});
+    return t;
+  }
+  /// Command `n` to its end in one step, without scratch.
+  void run(unsigned n) {
+    search.store_ordinary(&memory_.buffer[n], n);
+    nkv::ticket t;
+    nkv::completion c;
+    while (!ref.run(command(n), nkv::deadline<pausing_clock>(1), t, c)) search.pause({8, n});
+    expect_outcome(c, n);
+    search.expect(ref.take(t).status == nkv::status(nkv::client_status::stale_ticket), "an outcome is given twice");
+    search.settle({9, n});
+  }
+  unsigned without_scratch = 0;  ///< a bit for each command that run() sends
+
   /// Waits for command `n` and takes its outcome, which is its own and given once.
   void finish(nkv::ticket t, unsigned n) {
     nkv::completion c = ref.take(t);
@@ -117,6 +144,11 @@ class explored_queue {
 
  private:
   static constexpr std::uint32_t poison = 0xeeeeeeee;
+  /// A wait without an end.
+  struct pausing_clock {
+    static std::uint64_t now_ns() noexcept { return 0; }
+    static void relax(std::uint32_t) noexcept { explorer::current()->pause(); }
+  };
   static constexpr nkv::queue_shape largest{max_entries, 2 * max_entries};
 
   struct alignas(4096) block {
@@ -158,10 +190,9 @@ class explored_queue {
     if constexpr (Sharing::is_shared) {
       m.watch(&c.sq_next, "sq_next");
       m.watch_ordinary(&c.sq_rung, "sq_rung");
-      m.watch(&c.ring_requests, "ring_requests");
       m.watch_ordinary(&c.cq_head, "cq_head");
-      m.watch_ordinary(&c.cq_rung, "cq_rung");
       m.watch(&c.reaping, "reaping");
+      m.watch(&c.spare_cid, "spare_cid");
       m.watch(&c.liveness, "liveness");
       m.watch(&c.late_completions, "late_completions");
       m.watch(&c.stray_completions, "stray_completions");
@@ -175,7 +206,7 @@ class explored_queue {
         m.watch_ordinary(&r.dw0, name + "dw0");
         m.watch_ordinary(&r.status_field, name + "status_field");
       }
-      watch_all("ready", word_at(layout.ready_offset), shape_.sq_entries);
+      watch_all("mark", word_at(layout.marks_offset), shape_.sq_entries);
       watch_all("free", word_at(layout.free_offset), 1);
     } else {
       m.leave_alone(memory_.control, sizeof memory_.control);
@@ -198,13 +229,12 @@ class explored_queue {
       for (std::uint32_t& d : e.dw) d = poison;
     ref.initialize();
     nkv::queue_counters& c = counters();
-    c.sq_next = c.sq_rung = c.cq_head = c.cq_rung = start_;
+    c.sq_next = Sharing::is_shared ? start_ << 16 : start_;
+    c.sq_rung = c.cq_head = start_;
     memory_.sq_tail = start_ & (shape_.sq_entries - 1);
     memory_.cq_head = start_ & (shape_.cq_entries - 1);
-    for (std::uint32_t p = 0; p < start_; ++p) {
-      word_at(nkv::queue_control_layout::of(shape_).ready_offset)[p & (shape_.sq_entries - 1)] = p + 1;
+    for (std::uint32_t p = 0; p < start_; ++p)
       memory_.cq[p & (shape_.cq_entries - 1)] = nkv::cqe::make(poison, 0, qid, 0, {}, phase(p));
-    }
     controller_ = {};
     controller_.tail = controller_.head = memory_.sq_tail;
     controller_.cq_tail = controller_.cq_head = start_;
@@ -298,6 +328,7 @@ class explored_queue {
     search.expect(c.pending < shape_.sq_entries, "more commands than may be outstanding");
   }
   void check_scratch(std::uint16_t cid, unsigned n) {
+    if ((without_scratch >> n & 1u) != 0) return;
     search.expect(search.load_ordinary(&memory_.scratch[cid & (shape_.sq_entries - 1)]) == n,
                   "the scratch is another command's");
   }

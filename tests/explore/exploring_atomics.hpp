@@ -10,6 +10,7 @@ namespace nkv_test {
 /// What nkv::native_atomics is, over the memory of the explorer that is executing; outside of an execution plain
 /// accesses. The scope does not matter: there is one of everything. With the fences that a device's policy is made of.
 struct exploring_atomics {
+  [[nodiscard]] static std::uint32_t turn() noexcept { return 0; }
   template <class T>
   [[nodiscard]] static T load_plain(const T* p) noexcept {
     explorer* e = of(p);
@@ -22,17 +23,20 @@ struct exploring_atomics {
     else
       *p = value;
   }
-  static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
-                          std::uint32_t d) noexcept {
-    store_plain(p, a);
-    store_plain(p + 1, b);
-    store_plain(p + 2, c);
-    store_plain(p + 3, d);
+  static void store_plain(std::uint32_t* p, const std::uint32_t (&dw)[16]) noexcept {
+    for (int i = 0; i < 16; ++i) store_plain(p + i, dw[i]);
   }
   template <class T, class S>
   [[nodiscard]] static T load_relaxed(const T* p, S) noexcept {
     explorer* e = of(p);
     return e ? e->load(p, false) : *p;
+  }
+  template <class S>
+  static void load_relaxed_up_to(const std::uint32_t* last, std::uint32_t (&out)[4], S s) noexcept {
+    out[0] = load_relaxed(last - 3, s);
+    out[1] = 0;
+    out[2] = load_relaxed(last - 1, s);
+    out[3] = load_relaxed(last, s);
   }
   template <class T, class S>
   [[nodiscard]] static T load_acquire(const T* p, S) noexcept {

@@ -27,67 +27,66 @@ SUBMISSION, COMPLETION, CIDS = "submission_queue.hpp", "completion_queue.hpp", "
 ONE_CID = "shared, depth 2: two clients for one CID"
 ONE_TICKET = "shared, depth 2: of two with one ticket one has the outcome"
 TWO = "shared, depth 4: two clients"
+STEP = "shared, depth 2: in one step, and another client"
+STEPS = "shared, depth 4: in one step, two clients"
 CANCEL = "shared, depth 2: a cancelled command's CID comes back with its completion"
 ALONE = "exclusive, depth 4: three outstanding, completed in any order, torn"
 
 RACE_SQE = ["data race: SQE"]
 Planted = collections.namedtuple("Planted", "name header changes case found")
 PLANTED = [
-    Planted("ready_mark_relaxed", SUBMISSION,
-            [("Atomics::store_release(&ready_[", "Atomics::store_relaxed(&ready_[")], TWO, RACE_SQE),
-    Planted("ready_mark_acquire_dropped", SUBMISSION,
-            [("while (Atomics::load_acquire(&ready_[", "while (Atomics::load_relaxed(&ready_[")], TWO, RACE_SQE),
+    Planted("mark_acquire_dropped", SUBMISSION,
+            [("std::uint32_t more = Atomics::load_acquire(&mark", "std::uint32_t more = Atomics::load_relaxed(&mark")],
+            TWO, RACE_SQE),
+    Planted("mark_in_two_steps", SUBMISSION,
+            [("if (Atomics::exchange(&mark, count, scope_) != lead_is_yours) return;",
+              """if (Atomics::load_acquire(&mark, scope_) != lead_is_yours) {
+        Atomics::store_release(&mark, count, scope_);
+        return;
+      }""")], TWO, ["nobody can go on"]),
     Planted("doorbell_relaxed", "doorbell.hpp",
             [("Atomics::store_release(word,", "Atomics::store_relaxed(word,")], ALONE, RACE_SQE),
-    Planted("doorbell_before_the_entry", SUBMISSION,
-            [("while (Atomics::load_acquire(&ready_[position & mask_], scope_) == position + 1) ++position;",
-              "position = Atomics::load_relaxed(&counters_->sq_next, scope_);")], TWO, RACE_SQE),
-    # Rung when the work was given back, and so perhaps after the next one's.
+    Planted("published_before_it_is_written", SUBMISSION,
+            [("""      write_at(mine.position, command, cid);
+      publish(mine, 1, doorbell, false);""", """      publish(mine, 1, doorbell, false);
+      write_at(mine.position, command, cid);""")], TWO, RACE_SQE),
+    # Rung when the lead was given up, and so perhaps after the next one's.
     Planted("tail_backwards", SUBMISSION,
-            [("std::uint32_t requests = 1;", """std::uint32_t requests = 1, tail = ~0u;
-      struct noted {
-        std::uint32_t* tail;
-        void ring_sq_tail(std::uint32_t value) const noexcept { *tail = value; }
-        void ring_cq_head(std::uint32_t) const noexcept {}
-      };"""),
-             ("        ring_ready(doorbell);", "        ring_ready(noted{&tail});"),
-             ("} while (!answered(requests));",
-              "} while (!answered(requests));\n      if (tail != ~0u) doorbell.ring_sq_tail(tail);")], TWO,
-            ["the tail moved by 5", "the tail moved beyond the room"]),
-    Planted("ringing_by_two", SUBMISSION,
-            [("std::uint32_t{1}, scope_) != 0) return;", "std::uint32_t{1}, scope_) == ~0u) return;")], TWO,
-            ["data race: sq_rung"]),
-    # A request that comes between the two is lost.
-    Planted("answered_in_two_steps", SUBMISSION,
-            [("return Atomics::compare_exchange(&counters_->ring_requests, requests, std::uint32_t{0}, scope_);",
-              """const std::uint32_t now = Atomics::load_acquire(&counters_->ring_requests, scope_);
-    const bool same = now == requests;
-    requests = now;
-    if (same) Atomics::store_release(&counters_->ring_requests, std::uint32_t{0}, scope_);
-    return same;""")], TWO, ["nobody can go on", "data race: sq_rung"]),
-    Planted("answered_acquire_dropped", SUBMISSION,
-            [("return Atomics::compare_exchange(&counters_->ring_requests, requests,",
-              """const std::uint32_t now = Atomics::load_relaxed(&counters_->ring_requests, scope_);
-    if (now != requests) {
-      requests = now;
-      return false;
-    }
-    return Atomics::compare_exchange(&counters_->ring_requests, requests,""")], TWO, ["nobody can go on"]),
+            [("        if (rings) ring_to(doorbell, end);\n", ""),
+             ("0u - done, scope_) - done;", "0u - done, scope_) - done;\n        if (rings) ring_to(doorbell, end);")],
+            TWO, ["data race: sq_rung", "the tail moved"]),
+    Planted("leading_by_two", SUBMISSION,
+            [("return {before >> position_shift, (before & (busy_mask | asked)) == 0};",
+              "return {before >> position_shift, true};")], TWO, ["data race: sq_rung"]),
+    # A turn that is taken between the two is lost.
+    Planted("given_up_in_two_steps", SUBMISSION,
+            [("const std::uint32_t left = Atomics::fetch_add(&counters_->sq_next, 0u - done, scope_) - done;",
+              """const std::uint32_t left = Atomics::load_acquire(&counters_->sq_next, scope_) - done;
+        Atomics::store_release(&counters_->sq_next, left, scope_);""")], TWO,
+            ["nobody can go on", "data race: SQE", "fetched"]),
+    Planted("lead_left_to_nobody", SUBMISSION,
+            [("if ((left & (busy_mask | asked)) == 0) [[likely]]", "if ((left & asked) == 0) [[likely]]")], TWO,
+            ["nobody can go on"]),
+    Planted("lead_left_at_a_mark", SUBMISSION,
+            [("if (more == 0) return;", "return;")], TWO, ["nobody can go on"]),
+    Planted("not_asked", SUBMISSION, [("if ((left & asked) != 0) {", "if (false) {")], TWO, ["nobody can go on"]),
+    Planted("rung_again", SUBMISSION,
+            [("return ((end ^ Atomics::load_plain(&counters_->sq_rung)) & position_mask) != 0;", "return true;")], TWO,
+            ["a tail was rung twice"]),
     Planted("phase_acquire_dropped", COMPLETION,
             [("Atomics::load_acquire(&slot.dw[3]", "Atomics::load_relaxed(&slot.dw[3]")], ALONE,
             ["not the command's own", "data race: buffer", "nobody can go on"]),
     Planted("dw0_before_phase", COMPLETION,
-            [("entry.dw[0] = Atomics::load_relaxed(&slot.dw[0], system_scope);", ""),
-             ("const std::uint32_t first =", "entry.dw[0] = Atomics::load_relaxed(&slot.dw[0], system_scope);\n"
-              "    const std::uint32_t first =")], ALONE, ["not the command's own DW0"]),
-    Planted("phase_dword_not_read_again", COMPLETION,
-            [("const std::uint32_t first =", "entry.dw[3] = Atomics::load_relaxed(&slot.dw[3], system_scope);\n"
+            [("const std::uint32_t first =", "const std::uint32_t dw0 = Atomics::load_relaxed(&slot.dw[0], system_scope);\n"
               "    const std::uint32_t first ="),
-             ("    entry.dw[3] = Atomics::load_relaxed(&slot.dw[3], system_scope);\n    return true;",
-              "    return true;")], ALONE, ["not the command's own", "nobody can go on"]),
+             ("entry.dw, system_scope);", "entry.dw, system_scope);\n    entry.dw[0] = dw0;")], ALONE, ["not the command's own DW0"]),
+    Planted("phase_dword_not_read_again", COMPLETION,
+            [("const std::uint32_t first =", "const std::uint32_t dw3 = Atomics::load_relaxed(&slot.dw[3], system_scope);\n"
+              "    const std::uint32_t first ="),
+             ("entry.dw, system_scope);", "entry.dw, system_scope);\n    entry.dw[3] = dw3;")], ALONE, ["not the command's own", "nobody can go on"]),
     Planted("reaping_given_back_relaxed", COMPLETION,
             [("Atomics::store_release(&counters_->reaping", "Atomics::store_relaxed(&counters_->reaping")], TWO,
-            ["data race: cq_head", "data race: cq_rung"]),
+            ["data race: cq_head"]),
     Planted("reaping_by_two", COMPLETION,
             [("if (Atomics::exchange(&counters_->reaping, std::uint32_t{1}, scope_) != 0) return 0;", "")], TWO,
             ["data race: cq_head"]),
@@ -123,6 +122,17 @@ PLANTED = [
             [("const std::uint32_t seen = Atomics::load_acquire(&records_[t.index].word",
               "const std::uint32_t seen = Atomics::load_relaxed(&records_[t.index].word")], CANCEL,
             ["data race: buffer"]),
+    Planted("spare_relaxed", CIDS,
+            [("Atomics::store_release(&counters_->spare_cid", "Atomics::store_relaxed(&counters_->spare_cid")], STEP,
+            ["data race: scratch", "not the command's own"]),
+    Planted("spare_taken_by_two", CIDS,
+            [("return Atomics::exchange(&counters_->spare_cid, ticket::none, scope_);",
+              """const std::uint32_t spare = Atomics::load_acquire(&counters_->spare_cid, scope_);
+    Atomics::store_relaxed(&counters_->spare_cid, ticket::none, scope_);
+    return spare;""")], STEP, ["outstanding already", "data race", "more commands", "the tail moved", "rung twice"]),
+    Planted("spare_over_another", CIDS,
+            [("if (Atomics::load_relaxed(&counters_->spare_cid, scope_) != ticket::none) {", "if (false) {")], STEPS,
+            ["CIDs are in use"]),
     Planted("as_many_as_entries", "queue_shape.hpp",
             [("cids() const noexcept { return sq_entries - 1; }", "cids() const noexcept { return sq_entries; }")],
             ONE_CID, ["a tail was rung twice", "the tail moved", "more commands than may be outstanding",

@@ -61,13 +61,13 @@ TEST_SUITE("explore/queue") {
     q.client("client a", [&] { q.finish(q.submit(1), 1), q.finish(q.submit(2), 2); });
     q.client("client b", [&] { q.finish(q.submit(3), 3), q.finish(q.submit(4), 4); });
     q.controller({.commands = 4, .torn = true});
-    report(q.search.run({}));
+    report(q.search.run({.preemptions = 3, .stale_reads = 2}));
   }
   TEST_CASE("shared, depth 2: three clients for one CID") {
     explored_queue<shared> q({2, 4});
     for (unsigned n = 1; n <= 3; ++n) q.client("client " + std::to_string(n), [&q, n] { q.finish(q.submit(n), n); });
     q.controller({.commands = 3});
-    report(q.search.run({.preemptions = 2, .stale_reads = 2}));
+    report(q.search.run({.preemptions = 2, .stale_reads = 1}));
   }
   TEST_CASE("shared, depth 2: of two with one ticket one has the outcome") {
     explored_queue<shared> q({2, 4});
@@ -95,7 +95,7 @@ TEST_SUITE("explore/queue") {
     q.client("client a", [&] { q.finish(q.submit(1), 1); });
     q.client("client b", [&] { q.finish(q.submit(2), 2); });
     q.controller({.commands = 2});
-    report(q.search.run({}));
+    report(q.search.run({.preemptions = 3, .stale_reads = 1}));
   }
   TEST_CASE("shared, depth 4: two commands of one client, one doorbell, and another client") {
     explored_queue<shared> q({4, 4}, 3);
@@ -120,6 +120,34 @@ TEST_SUITE("explore/queue") {
     q.client("client b", [&] { q.finish(q.submit(2, true), 2); });
     q.controller({.commands = 2});
     report(q.search.run({.preemptions = 3, .stale_reads = 1}));
+  }
+  TEST_CASE("shared, depth 2: in one step, and another client") {
+    explored_queue<shared> q({2, 2}, 1);
+    q.without_scratch = 1u << 1 | 1u << 2;
+    q.client("client a", [&] { q.run(1), q.run(2); });
+    q.client("client b", [&] { q.finish(q.submit(3), 3); });
+    q.controller({.commands = 3});
+    report(q.search.run({}));
+  }
+  TEST_CASE("shared, depth 4: in one step, two clients") {
+    explored_queue<shared> q({4, 8});
+    q.without_scratch = 1u << 1 | 1u << 2;
+    q.client("client a", [&] { q.run(1); });
+    q.client("client b", [&] { q.run(2); });
+    q.controller({.commands = 2});
+    report(q.search.run({.preemptions = 2, .stale_reads = 1}));
+  }
+  TEST_CASE("shared, depth 4: a turn of two, and another client") {
+    explored_queue<shared> q({4, 8}, 3);
+    q.without_scratch = 1u << 3;
+    q.client("client a", [&] {
+      const auto t = q.submit_pair(1);
+      q.finish(t[0], 1);
+      q.finish(t[1], 2);
+    });
+    q.client("client b", [&] { q.run(3); });
+    q.controller({.commands = 3, .lazy = false, .out_of_order = false});
+    report(q.search.run({.preemptions = 2, .stale_reads = 1}));
   }
   TEST_CASE("shared, depth 4: three clients, at random") {
     explored_queue<shared> q({4, 8});

@@ -81,6 +81,7 @@ class Workshop:
     def __init__(self, root, scratch):
         self.root, self.scratch = root, pathlib.Path(scratch)
         self.mains, self.baselines = {}, {}
+        self.model_gpu = None
 
     def _compiler(self, sanitizer):
         if sanitizer == "thread":
@@ -101,12 +102,22 @@ class Workshop:
             self.mains[sanitizer] = made
         return self.mains[sanitizer]
 
+    def _model_gpu(self):
+        """The library that plays a GPU's driver, for the tests that load it."""
+        if self.model_gpu is None:
+            self.model_gpu = self.scratch / "libmodel_gpu.so"
+            source = f"{ROOT}/tests/support/model_gpu.cpp"
+            subprocess.run([*self._command(None, [], "-fPIC", "-shared", source), "-o", str(self.model_gpu)], check=True)
+        return self.model_gpu
+
     def build(self, m, overlay, name):
         """The test's program, or what the compiler says."""
         program = self.scratch / name
         source = self.root / "tests" / "unit" / m.test
         command = self._command(m.sanitizer, overlay, str(source), str(self._main(m.sanitizer)), "-pthread", "-o",
                                 str(program))
+        if "support/modelled_gpu.hpp" in source.read_text():
+            command.append(f'-DNKV_MODEL_GPU="{self._model_gpu()}"')
         done = subprocess.run(command, capture_output=True, text=True)
         return (program, "") if done.returncode == 0 else (None, done.stderr)
 

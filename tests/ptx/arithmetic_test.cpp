@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <iterator>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,11 +17,7 @@ using nkv_test::ptx_result;
 
 namespace {
 
-std::string text() {
-  const char* folder = std::getenv("NKV_PTX_FOLDER");
-  if (folder == nullptr) throw std::runtime_error("NKV_PTX_FOLDER is not set: this is run by tests/ptx/run.py");
-  return kernel_run::read_file(std::string(folder) + "/arithmetic.ptx");
-}
+std::string text() { return kernel_run::read_file(kernel_run::compiled("arithmetic")); }
 
 }  // namespace
 

@@ -8,9 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <deque>
-#include <stdexcept>
 #include <string>
 
 using nkv_test::guest_queue;
@@ -22,11 +20,7 @@ using nkv_test::ptx_schedule;
 namespace {
 
 const std::string& text() {
-  static const std::string t = [] {
-    const char* folder = std::getenv("NKV_PTX_FOLDER");
-    if (folder == nullptr) throw std::runtime_error("NKV_PTX_FOLDER is not set: this is run by tests/ptx/run.py");
-    return kernel_run::read_file(std::string(folder) + "/client.ptx");
-  }();
+  static const std::string t = kernel_run::read_file(kernel_run::compiled("client"));
   return t;
 }
 

@@ -7,9 +7,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -31,6 +33,32 @@ class kernel_run {
     std::ostringstream text;
     text << in.rdbuf();
     return text.str();
+  }
+
+  /// The file that tests/ptx/run.py has compiled NAME.cu into.
+  [[nodiscard]] static std::string compiled(const std::string& name) {
+    const char* folder = std::getenv("NKV_PTX_FOLDER");
+    if (folder == nullptr) throw ptx_error("NKV_PTX_FOLDER is not set: this is run by tests/ptx/run.py");
+    return std::string(folder) + "/" + name + ".ptx";
+  }
+
+  /// The text of a file with one of its entries alone, and all that it may call: each of the others would be read again
+  /// for every run.
+  [[nodiscard]] static std::string read_entry(const std::string& path, const std::string& entry) {
+    static std::map<std::string, std::string> files;
+    std::string& whole = files[path];
+    if (whole.empty()) whole = read_file(path);
+    const std::string begins = "\n.visible .entry ";
+    std::size_t at = whole.find(begins);
+    std::string out = whole.substr(0, at);
+    while (at != std::string::npos) {
+      const std::size_t end = whole.find("\n}\n", at) + 3;
+      if (whole.compare(at + begins.size(), entry.size() + 1, entry + "(") == 0) out += whole.substr(at, end - at);
+      const std::size_t next = whole.find(begins, end - 1);
+      out += whole.substr(end, next == std::string::npos ? next : next - end) + "\n";
+      at = next;
+    }
+    return out;
   }
 
   ptx_options options{};

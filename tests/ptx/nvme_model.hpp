@@ -108,7 +108,6 @@ class nvme_model {
     dwords dw{};
     std::uint64_t number = 0;
     std::uint64_t due = 0;
-    std::uint16_t sqhd = 0;
     [[nodiscard]] std::uint16_t cid() const { return static_cast<std::uint16_t>(dw[0] >> 16); }
   };
   struct answer {
@@ -190,7 +189,6 @@ class nvme_model {
       rung_.pop_front();
       poison(head_);
       head_ = (head_ + 1) % options_.sq_entries;
-      c.sqhd = static_cast<std::uint16_t>(head_);
       c.number = fetched_++;
       c.due = now_ + options_.latency_ticks;
       if (options_.out_of_order) c.due += draw() % (options_.latency_ticks + 1);
@@ -224,7 +222,8 @@ class nvme_model {
       }
       std::array<std::uint32_t, 4> dw{};
       dw[0] = a.dw0;
-      dw[2] = c.sqhd | static_cast<std::uint32_t>(options_.qid) << 16;
+      // How far it has fetched when it writes this.
+      dw[2] = head_ | static_cast<std::uint32_t>(options_.qid) << 16;
       const std::uint32_t status =
           (phase_ ? 1u : 0u) | static_cast<std::uint32_t>(a.sc) << 1 | static_cast<std::uint32_t>(a.sct) << 9;
       dw[3] = c.cid() | status << 16;

@@ -486,6 +486,19 @@ TEST_CASE("nvme model: latency, order, laziness, torn entries, fates") {
   }
 }
 
+TEST_CASE(
+    "nvme model: a completion says how far the controller has fetched when it is written, also of an early command") {
+  client c;
+  c.model.fates[0].not_before = 5;
+  c.send(client::make(0x14, 1));
+  c.send(client::make(0x14, 2));
+  c.ticks(6);
+  CHECK((c.model.cq()[0].dw[3] & 0xffffu) == 2);
+  CHECK((c.model.cq()[0].dw[2] & 0xffffu) == 2);
+  CHECK((c.model.cq()[1].dw[3] & 0xffffu) == 1);
+  CHECK((c.model.cq()[1].dw[2] & 0xffffu) == 2);
+}
+
 TEST_CASE("nvme model: a kernel's stores are seen as they are made") {
   nvme_model_options o;
   const auto run_with = [&](const std::string& body, const auto& check) {

@@ -512,7 +512,7 @@ void h_trap(machine&, thread& t, const instruction& i) {
   throw machine::trapped_by_kernel("thread " + std::to_string(t.index) + " at line " + std::to_string(i.line));
 }
 void h_nanosleep(machine& m, thread& t, const instruction& i) { m.sleep(t, m.get<std::uint32_t>(t, i.a)); }
-void h_activemask(machine& m, thread& t, const instruction& i) { put<std::uint32_t>(t, i.dst, m.active_mask(t)); }
+void h_activemask(machine& m, thread& t, const instruction& i) { m.tell_active(t, i); }
 
 /// The mask is `d`; what the lane brings, `a` (T wide, or a predicate where T is bool), `b` and `c`.
 template <class T>

@@ -289,17 +289,28 @@ class ptx_machine {
     sleepers_.push({t.wake, t.index});
   }
 
-  /// The lanes of the warp that stand where this one does: it has just begun an instruction, so its pc is one further.
-  [[nodiscard]] std::uint32_t active_mask(const ptx_thread& t) const {
-    std::uint32_t mask = 1u << t.lane;
+  /// Tells the lanes of the warp that stand where this one does who they are. All of them carry the instruction out
+  /// now: one that came to it later would see others gone, and no processor tells its lanes different things.
+  void tell_active(ptx_thread& t, const ptx_instruction& i) {
+    if (i.predicate.what != ptx_operand::kind::none) throw ptx_error("activemask under a predicate");
     const warp& w = warps_[t.warp];
+    std::uint32_t mask = 1u << t.lane;
     for (std::uint32_t lane = 0; lane < w.lanes; ++lane) {
+      // This lane has begun the instruction, so its pc is one further.
       const ptx_thread& other = *threads_[w.first + lane];
       if (other.is == ptx_thread::state::running && other.function == t.function && other.pc + 1 == t.pc &&
-          other.depth == t.depth)
+          other.depth == t.depth && came_alike(other, t))
         mask |= 1u << lane;
     }
-    return mask;
+    for (std::uint32_t lane = 0; lane < w.lanes; ++lane) {
+      if ((mask >> lane & 1u) == 0) continue;
+      ptx_thread& other = *threads_[w.first + lane];
+      set(other, i.dst, mask);
+      if (&other == &t) continue;
+      ++other.pc;
+      ++other.executed;
+      ++i.executed;
+    }
   }
 
   /// A warp's collective: waits for exactly the lanes of `mask`.
@@ -607,6 +618,12 @@ class ptx_machine {
       wake(t);
     }
     s.arrived = 0;
+  }
+
+  static bool came_alike(const ptx_thread& a, const ptx_thread& b) {
+    return std::equal(
+        a.calls.begin(), a.calls.end(), b.calls.begin(), b.calls.end(),
+        [](const ptx_thread::call& x, const ptx_thread::call& y) { return x.function == y.function && x.pc == y.pc; });
   }
 
   /// What a complete collective gives one of its lanes.

@@ -229,6 +229,24 @@ TEST_CASE("ptx machine: activemask names lanes that stand at one place") {
                 });
 }
 
+TEST_CASE("ptx machine: the lanes that activemask names are told the same, on each side of a branch") {
+  each_schedule(
+      ptx_entry("and.b32 %r5, %r9, 3; setp.eq.s32 %p1, %r5, 0; @%p1 bra A; activemask.b32 %r0; bra E; A: "
+                "activemask.b32 %r0; or.b32 %r1, %r0, 0; E: mov.b64 %d0, {%r0, %r5}; st.global.u64 [%d9], %d0;"),
+      64, [](const ptx_answer& r) {
+        for (std::uint32_t t = 0; t < 64; ++t) {
+          const auto mask = static_cast<std::uint32_t>(r.words[t]);
+          CHECK((mask >> t % 32 & 1u) != 0);
+          for (std::uint32_t lane = 0; lane < 32; ++lane) {
+            if ((mask >> lane & 1u) == 0) continue;
+            CHECK(static_cast<std::uint32_t>(r.words[t / 32 * 32 + lane]) == mask);
+            CHECK((lane % 4 == 0) == (t % 4 == 0));
+          }
+        }
+      });
+  fails("setp.eq.s32 %p1, %r9, 0; @%p1 activemask.b32 %r0;", "under a predicate");
+}
+
 TEST_CASE("ptx machine: barriers with a count, arrivals and reductions") {
   each_schedule(
       ptx_entry("setp.lt.u32 %p1, %r9, 32; @%p1 bra A; bar.arrive 1, 64; bra E; A: bar.sync 1, 64; E: and.b32 "

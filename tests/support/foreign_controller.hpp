@@ -222,8 +222,13 @@ class controller {
       post(sqid, cid, sqid, falsehood());
     if (sqs_[sqid].ring != nullptr && lies_.now(lie::ring_flooded)) {
       for (std::uint32_t n = 1 + static_cast<std::uint32_t>(lies_.random() % 300); n != 0; --n)
-        post(sqid, static_cast<std::uint16_t>(lies_.random()), sqid, falsehood());
+        post(sqid, one_far_from(cid), sqid, falsehood());
     }
+  }
+
+  /// A CID that the next commands will not have by chance: nobody could tell that from a completion of theirs.
+  [[nodiscard]] std::uint16_t one_far_from(std::uint16_t cid) {
+    return static_cast<std::uint16_t>((lies_.random() & 0x7fffu) | (~unsigned{cid} & 0x8000u));
   }
 
   /// Lies while a command is under way. That somebody believes them shows: there is time before its own completion.

@@ -16,13 +16,13 @@ namespace nkv_test {
 class guarded_bytes {
  public:
   explicit guarded_bytes(std::size_t most) {
-    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    data_bytes_ = (most / page + 1) * page;
-    mapped_bytes_ = data_bytes_ + page;
+    const auto page_bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    data_bytes_ = (most / page_bytes + 1) * page_bytes;
+    mapped_bytes_ = data_bytes_ + page_bytes;
     void* p = ::mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) std::abort();
     base_ = static_cast<std::byte*>(p);
-    if (::mprotect(base_ + data_bytes_, page, PROT_NONE) != 0) std::abort();
+    if (::mprotect(base_ + data_bytes_, page_bytes, PROT_NONE) != 0) std::abort();
   }
   guarded_bytes(const guarded_bytes&) = delete;
   guarded_bytes& operator=(const guarded_bytes&) = delete;

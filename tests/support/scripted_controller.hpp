@@ -60,6 +60,7 @@ struct script {
   std::atomic<bool> gone{false};
   bool by_fd = true;
   bool refuse_map = false;
+  host::doorbell_page doorbells{};  ///< none unless a test has some
   bool refuse_unmap = false;
   std::map<std::uintptr_t, std::uint64_t> mapped;
   std::vector<std::uintptr_t> unmapped;
@@ -364,7 +365,7 @@ class scripted_transport final : public host::memory_transport {
     ++script_->resets;
     return script_->lost ? status(client_status::disconnected) : status(client_status::unsupported);
   }
-  [[nodiscard]] host::doorbell_page doorbells() const noexcept override { return {}; }
+  [[nodiscard]] host::doorbell_page doorbells() const noexcept override { return script_->doorbells; }
   [[nodiscard]] bool shares_by_fd() const noexcept override { return script_->by_fd; }
   [[nodiscard]] bool connected() noexcept override { return !script_->lost; }
   [[nodiscard]] bool peer_gone() noexcept override { return script_->gone; }

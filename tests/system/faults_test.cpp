@@ -34,7 +34,6 @@ constexpr std::uint64_t default_operations = 20'000;
 constexpr std::uint64_t default_operations = 20'000;
 #endif
 
-constexpr std::size_t page = 4096;
 constexpr std::size_t slot_bytes = 2 * page;
 constexpr std::size_t slots_each = 256;  // of one worker
 constexpr unsigned workers = 4;
@@ -43,7 +42,6 @@ constexpr std::size_t most_in_flight = 4;  // of one worker, besides what it has
 constexpr std::size_t header_bytes = 24;
 constexpr std::size_t longest_value = 6000;
 constexpr std::uint64_t slack_ns = 5'000'000'000;  // for the scheduler of a busy machine
-constexpr std::byte blank{0xa5};
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* const text = std::getenv(name);

@@ -10,8 +10,6 @@ using namespace nkv_test;
 
 namespace {
 
-constexpr std::size_t page = 4096;
-
 struct flight {
   nkv::kv_ticket ticket;
   bool changes = false;

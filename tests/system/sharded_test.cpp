@@ -3,6 +3,9 @@
 // Objects of 80 and 126 MiB, the blocks of large models, over embedded targets that take values to 16 and 64 MiB.
 #include <system/system.hpp>
 
+#include <nkv/device/host_group.hpp>
+#include <nkv/device/shard_team.hpp>
+
 #include <array>
 #include <cstring>
 
@@ -19,8 +22,8 @@ nkv::local_range<Byte> range_of(const nkv::host::registration& memory, std::size
 }
 
 /// Whole objects in memory of their own; the writer's and the reader's memory.
-struct rig {
-  rig(const nkv::host::controller& c, std::size_t object_bytes, std::size_t shard_bytes)
+struct sharded_rig {
+  sharded_rig(const nkv::host::controller& c, std::size_t object_bytes, std::size_t shard_bytes)
       : object(allocate(c, object_bytes)), work(allocate(c, 2 * page_bytes + shard_bytes)), staged_bytes(shard_bytes) {}
 
   nkv::sharded_writer_memory writer_memory() {
@@ -70,7 +73,7 @@ TEST_SUITE("system/sharded") {
     over_both([](served::kind_type kind) {
       served target(kind, "bounded");
       const nkv::host::controller c = target.connect();
-      rig r(c, 126 * mib, 64 * mib);
+      sharded_rig r(c, 126 * mib, 64 * mib);
       std::byte* const bytes = r.object.controller_side(0);
       for (const std::uint32_t nsid : {1u, 2u}) {
         CAPTURE(nsid);
@@ -137,13 +140,59 @@ TEST_SUITE("system/sharded") {
     });
   }
 
+  TEST_CASE("80 and 126 MiB by lanes together, as a kernel's warp does it: shards in values of 16 MiB") {
+    served target(served::vfio_user, "bounded");
+    const nkv::host::controller c = target.connect();
+    sharded_rig r(c, 126 * mib, 16 * mib);
+    std::byte* const bytes = r.object.controller_side(0);
+    // The leader's alone.
+    const opened<nkv::exclusive> ns = open<nkv::exclusive>(c, 1, 16);
+    constexpr std::uint32_t lanes = 4;
+    complaints wrong;
+    for (const std::size_t size : {80 * mib, 126 * mib}) {
+      CAPTURE(size);
+      const std::uint64_t nonce = size / mib;
+      fill_pattern(bytes, size, nonce);
+      const nkv::local_range<const std::byte> source[] = {range_of<const std::byte>(r.object, 0, size)};
+      const nkv::local_range<std::byte> all[] = {range_of<std::byte>(r.object, 0, size)};
+      nkv::device::host_lanes together(lanes);
+      std::vector<std::thread> threads;
+      for (std::uint32_t rank = 0; rank < lanes; ++rank) {
+        threads.emplace_back([&, rank] {
+          const nkv::device::host_group group(together, rank);
+          const nkv::device::shard_team team(group);
+          std::array<nkv::shard_slot, 4> slots{};
+          nkv::sharded_writer_memory writer_memory = r.writer_memory();
+          writer_memory.slots = slots;
+          nkv::sharded_writer writer(ns.ref(), writer_memory, team);
+          const nkv::sharded_outcome put = writer.put(bytes_of("block"), source, numbered(nonce), soon());
+          wrong.expect(put.ok() && put.written.shards == (size + 16 * mib - 1) / (16 * mib), "put", put.status);
+          nkv::sharded_reader_memory reader_memory = r.reader_memory();
+          reader_memory.slots = slots;
+          nkv::sharded_reader reader(ns.ref(), reader_memory, team);
+          const status opened = reader.open(bytes_of("block"), soon());
+          wrong.expect(opened.ok() && reader.length_bytes() == size, "open", opened);
+          group.sync();
+          if (rank == 1) std::memset(bytes, 0x77, size);
+          group.sync();
+          const status read = reader.read(0, all, soon());
+          wrong.expect(read.ok(), "read", read);
+        });
+      }
+      for (std::thread& t : threads) t.join();
+      CHECK(pattern_difference(bytes, size, nonce) == size);
+    }
+    wrong.check();
+    CHECK(ns.ref().queue().outstanding() == 0);
+  }
+
   TEST_CASE("a writer that stops anywhere: the old object or the new, whole, and what it left can be swept") {
     over_both([](served::kind_type kind) {
       served target(kind, "plain");
       const nkv::host::controller c = target.connect();
       constexpr std::size_t shard = 64 * 1024;
       constexpr std::size_t size = 9 * shard + 100;
-      rig r(c, 2 * size, shard);
+      sharded_rig r(c, 2 * size, shard);
       std::byte* const bytes = r.object.controller_side(0);
       const nkv::local_range<const std::byte> source[] = {range_of<const std::byte>(r.object, 0, size)};
       const nkv::local_range<std::byte> back[] = {range_of<std::byte>(r.object, size, size)};

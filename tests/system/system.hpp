@@ -40,6 +40,9 @@ using nkv::key_view;
 using nkv::operation;
 using nkv::outcome;
 using nkv::status;
+
+constexpr std::size_t page = 4096;
+constexpr std::byte blank{0xa5};  ///< of memory that nothing has been read into
 template <class Sharing>
 using opened = nkv::host::kv_namespace<Sharing>;
 template <class Sharing>

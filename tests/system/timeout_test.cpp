@@ -11,9 +11,6 @@ using namespace nkv_test;
 
 namespace {
 
-constexpr std::size_t page = 4096;
-constexpr std::byte blank{0xa5};
-
 /// A connected client with memory, over a store that holds what it is asked to hold.
 struct rig {
   explicit rig(served::kind_type kind, std::uint32_t entries = 8, std::uint32_t nsid = 1)

@@ -17,6 +17,20 @@ done
 for operation in Store List Retrieve Exist Delete; do
   grep -q "^$operation " "$work/out" || fail "the table has no $operation"
 done
+# A part of the Retrieves is a kernel's, by host threads, and the report says so. One thread alone: none of them; the
+# lanes alone: all files.
+grep -q "^Retrieve .* 4 warps of 8 lanes (host threads, no GPU)" "$work/out" || fail "no lanes: $(cat "$work/out")"
+code 0 "$demo" --operations 300 --initiator cpu "$work/tree/a"
+grep -q "^300 Retrieves" "$work/out" || fail "not 300 Retrieves: $(cat "$work/out")"
+! grep -q "lanes" "$work/out" || fail "lanes, with --initiator cpu"
+code 0 "$demo" --operations 300 --initiator simt "$work/tree/a"
+grep -q "lanes (host threads, no GPU)" "$work/out" || fail "no lanes: $(cat "$work/out")"
+! grep -q "again and again" "$work/out" || fail "one thread, with --initiator simt"
+# A GPU that was asked for is not replaced by something else.
+for initiator in cuda hip; do
+  code 1 "$demo" --initiator $initiator "$work/tree"
+  err "--initiator $initiator"
+done
 # It leaves nothing behind.
 code 0 nkv list
 out ""

@@ -14,10 +14,14 @@ namespace device {
 /// AMD's, the steady clock on a host. None of them wraps. Their starts differ, so a deadline is made where it is used.
 struct clock {
   NKV_HD static std::uint64_t now_ns() noexcept { return detail::world::now_ns(); }
-  /// Naps, the longer the more looks were fruitless, up to about a microsecond.
+  /// Naps, the longer the more looks were fruitless: a small part of what was waited already, up to a microsecond. Of
+  /// many that wait one reads the completions for all, and the looks of the others are in its way.
   NKV_HD static void relax(std::uint32_t spins) noexcept {
-    detail::world::nap(spins < 16 ? 32u : spins < 64 ? 128u : 1000u);
+    detail::world::nap(spins < longest_shift ? 32u << spins / 2 : 1024u);
   }
+
+ private:
+  static constexpr std::uint32_t longest_shift = 10;
 };
 static_assert(waiting_clock<clock>);
 

@@ -12,5 +12,7 @@
 #include <nkv/device/collective.hpp>
 #include <nkv/device/doorbell.hpp>
 #include <nkv/device/group.hpp>
+#include <nkv/device/queue_map.hpp>
 #include <nkv/device/queue_pair.hpp>
+#include <nkv/device/shard_team.hpp>
 #include <nkv/device/world.hpp>

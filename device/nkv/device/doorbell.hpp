@@ -30,6 +30,8 @@ static_assert(doorbell<shared_doorbell>);
 
 /// Doorbells in the BAR of a PCIe device, mapped for the GPU as I/O memory. A plain value.
 struct bar_doorbell {
+  static constexpr bool in_bar = true;  ///< no doorbells of a shared page become these, and no BAR's the others
+
   std::uint32_t* sq_tail = nullptr;
   std::uint32_t* cq_head = nullptr;
 

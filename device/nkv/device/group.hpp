@@ -15,16 +15,22 @@ namespace device {
 /// 0, which is the leader's.
 ///
 /// sync() makes what each did before visible to all after. broadcast() gives everybody the value of one rank; before()
-/// the number of threads of lower rank that pass true, and in `total` that of all; lowest() the lowest rank that passes
-/// true, size() where none does.
+/// the number of threads of lower rank that pass true, and in `total` that of all; count() that total; lowest() the
+/// lowest rank that passes true, size() where none does. part() is the group or, of one that meets at barriers, the
+/// part of it that needs none; before_part(), to which everybody passes its part's word, the sum of those of the parts
+/// below, and in `total` that of all.
 template <class G>
 concept group = requires(const G& g, bool flag, std::uint32_t word, std::uint32_t& total) {
+  { g.count(flag) } noexcept -> std::same_as<std::uint32_t>;
+  { g.part().rank() } noexcept -> std::same_as<std::uint32_t>;
+  { g.before_part(word, total) } noexcept -> std::same_as<std::uint32_t>;
   { g.rank() } noexcept -> std::same_as<std::uint32_t>;
   { g.size() } noexcept -> std::same_as<std::uint32_t>;
   { g.sync() } noexcept;
   { g.broadcast(word, word) } noexcept -> std::same_as<std::uint32_t>;
   { g.before(flag, total) } noexcept -> std::same_as<std::uint32_t>;
   { g.lowest(flag) } noexcept -> std::same_as<std::uint32_t>;
+  { g.ranks(flag, word) } noexcept -> std::same_as<std::uint64_t>;
 };
 
 /// The calling thread alone.
@@ -37,7 +43,16 @@ struct thread_group {
     total = value ? 1 : 0;
     return 0;
   }
+  NKV_HD static constexpr std::uint32_t count(bool value) noexcept { return value ? 1 : 0; }
   NKV_HD static constexpr std::uint32_t lowest(bool value) noexcept { return value ? 0 : 1; }
+  NKV_HD static constexpr std::uint64_t ranks(bool value, std::uint32_t word) noexcept {
+    return value && word == 0 ? 1 : 0;
+  }
+  NKV_HD static constexpr thread_group part() noexcept { return {}; }
+  NKV_HD static constexpr std::uint32_t before_part(std::uint32_t word, std::uint32_t& total) noexcept {
+    total = word;
+    return 0;
+  }
 };
 static_assert(group<thread_group>);
 
@@ -50,8 +65,8 @@ class warp_group {
   /// Of `lanes`, one bit each, every one of which makes it.
   NKV_HD explicit warp_group(std::uint64_t lanes) noexcept : lanes_(lanes) {}
 
-  [[nodiscard]] NKV_HD std::uint32_t rank() const noexcept { return count(lanes_ & lower()); }
-  [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return count(lanes_); }
+  [[nodiscard]] NKV_HD std::uint32_t rank() const noexcept { return count_of(lanes_ & lower()); }
+  [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return count_of(lanes_); }
   NKV_HD void sync() const noexcept { detail::world::sync_lanes(lanes_); }
   [[nodiscard]] NKV_HD std::uint32_t broadcast(std::uint32_t value, std::uint32_t from = 0) const noexcept {
     std::uint64_t rest = lanes_;
@@ -60,12 +75,29 @@ class warp_group {
   }
   [[nodiscard]] NKV_HD std::uint32_t before(bool value, std::uint32_t& total) const noexcept {
     const std::uint64_t votes = ballot(value);
-    total = count(votes);
-    return count(votes & lower());
+    total = count_of(votes);
+    return count_of(votes & lower());
+  }
+  [[nodiscard]] NKV_HD std::uint32_t count(bool value) const noexcept { return count_of(ballot(value)); }
+  [[nodiscard]] NKV_HD warp_group part() const noexcept { return *this; }
+  [[nodiscard]] NKV_HD std::uint32_t before_part(std::uint32_t word, std::uint32_t& total) const noexcept {
+    total = word;
+    return 0;
   }
   [[nodiscard]] NKV_HD std::uint32_t lowest(bool value) const noexcept {
     const std::uint64_t votes = ballot(value);
-    return votes == 0 ? size() : count(lanes_ & ((std::uint64_t{1} << first(votes)) - 1));
+    return votes == 0 ? size() : count_of(lanes_ & ((std::uint64_t{1} << first(votes)) - 1));
+  }
+  [[nodiscard]] NKV_HD std::uint64_t ranks(bool value, std::uint32_t word) const noexcept {
+    const std::uint64_t votes = ballot(value);
+    if (word != 0) return 0;
+    if ((lanes_ & (lanes_ + 1)) == 0) return votes;
+    // Lanes with gaps between them: their ranks have none.
+    std::uint64_t bits = 0;
+    std::uint64_t rest = lanes_;
+    for (std::uint32_t rank = 0; rest != 0; ++rank, rest &= rest - 1)
+      bits |= (votes & rest & (~rest + 1)) != 0 ? std::uint64_t{1} << rank : 0;
+    return bits;
   }
   /// A bit for each lane (not rank) of the group that passes true.
   [[nodiscard]] NKV_HD std::uint64_t ballot(bool value) const noexcept {
@@ -74,7 +106,7 @@ class warp_group {
 
  private:
   NKV_HD static std::uint64_t lower() noexcept { return (std::uint64_t{1} << detail::world::lane()) - 1; }
-  NKV_HD static std::uint32_t count(std::uint64_t bits) noexcept {
+  NKV_HD static std::uint32_t count_of(std::uint64_t bits) noexcept {
     return count_ones(static_cast<std::uint32_t>(bits)) + count_ones(static_cast<std::uint32_t>(bits >> 32));
   }
   NKV_HD static std::uint32_t first(std::uint64_t bits) noexcept {
@@ -112,15 +144,20 @@ class block_group {
     return out;
   }
   [[nodiscard]] NKV_HD std::uint32_t before(bool value, std::uint32_t& total) const noexcept {
-    const warp_group warp(lanes_here());
     std::uint32_t in_warp = 0;
-    const std::uint32_t below = warp.before(value, in_warp);
-    if (warp.rank() == 0) memory_->of_warp[warp_index()] = in_warp;
+    const std::uint32_t below = part().before(value, in_warp);
+    return below + before_part(in_warp, total);
+  }
+  [[nodiscard]] NKV_HD std::uint32_t count(bool value) const noexcept { return count_with<detail::world>(value); }
+  /// The warp or wave.
+  [[nodiscard]] NKV_HD warp_group part() const noexcept { return warp_group(lanes_here()); }
+  [[nodiscard]] NKV_HD std::uint32_t before_part(std::uint32_t word, std::uint32_t& total) const noexcept {
+    if (part().rank() == 0) memory_->of_warp[warp_index()] = word;
     sync();
     std::uint32_t sum = 0;
-    std::uint32_t mine = below;
+    std::uint32_t mine = 0;
     for (std::uint32_t w = 0; w < warps(); ++w) {
-      if (w < warp_index()) mine += memory_->of_warp[w];
+      if (w == warp_index()) mine = sum;
       sum += memory_->of_warp[w];
     }
     sync();
@@ -139,8 +176,40 @@ class block_group {
     sync();
     return least;
   }
+  [[nodiscard]] NKV_HD std::uint64_t ranks(bool value, std::uint32_t word) const noexcept {
+    // A wave of 64 lanes fills two words of 32 bits, a warp of 32 one.
+    constexpr std::uint32_t words_each = (detail::world::lanes_of_warp + 31) / 32;
+    const warp_group warp(lanes_here());
+    const std::uint64_t votes = warp.ballot(value);
+    if (warp.rank() == 0) {
+      memory_->of_warp[warp_index() * words_each] = static_cast<std::uint32_t>(votes);
+      if constexpr (words_each == 2)
+        memory_->of_warp[warp_index() * words_each + 1] = static_cast<std::uint32_t>(votes >> 32);
+    }
+    sync();
+    const std::uint32_t there = warps() * words_each;
+    std::uint64_t bits = 0;
+    if (word < (there + 1) / 2) {
+      bits = memory_->of_warp[2 * word];
+      if (2 * word + 1 < there) bits |= std::uint64_t{memory_->of_warp[2 * word + 1]} << 32;
+    }
+    sync();
+    return bits;
+  }
 
  private:
+  /// A template, so that only a world that has count_in_block() is asked for it.
+  template <class World>
+  NKV_HD std::uint32_t count_with(bool value) const noexcept {
+    if constexpr (World::counts_in_block) {
+      return World::count_in_block(value);
+    } else {
+      std::uint32_t total = 0;
+      static_cast<void>(before_part(part().count(value), total));
+      return total;
+    }
+  }
+
   /// The lanes of this thread's warp that are threads of the block.
   NKV_HD std::uint64_t lanes_here() const noexcept {
     const std::uint32_t left = size_ - warp_index() * detail::world::lanes_of_warp;

@@ -68,12 +68,30 @@ class host_group {
     sync();
     return mine;
   }
+  [[nodiscard]] std::uint32_t count(bool value) const noexcept {
+    std::uint32_t total = 0;
+    static_cast<void>(before(value, total));
+    return total;
+  }
+  [[nodiscard]] const host_group& part() const noexcept { return *this; }
+  [[nodiscard]] std::uint32_t before_part(std::uint32_t word, std::uint32_t& total) const noexcept {
+    total = word;
+    return 0;
+  }
   [[nodiscard]] std::uint32_t lowest(bool value) const noexcept {
     exchange(value ? 1 : 0);
     std::uint32_t i = 0;
     while (i < size() && lanes_->words_[i] == 0) ++i;
     sync();
     return i;
+  }
+  [[nodiscard]] std::uint64_t ranks(bool value, std::uint32_t word) const noexcept {
+    exchange(value ? 1 : 0);
+    std::uint64_t bits = 0;
+    for (std::uint32_t i = 64 * word; i < size() && i < 64 * word + 64; ++i)
+      bits |= std::uint64_t{lanes_->words_[i]} << i % 64;
+    sync();
+    return bits;
   }
 
  private:

@@ -38,6 +38,8 @@ namespace host {
   if (s.is_client()) {
     if (s == status(client_status::system_error)) {
       text += ": " + std::generic_category().message(s.detail()) + " (errno " + std::to_string(s.detail()) + ")";
+    } else if (s == status(client_status::driver_error)) {
+      text += " (code " + std::to_string(s.detail()) + ")";  // gpu_driver::describe() knows its name
     }
     return text;
   }

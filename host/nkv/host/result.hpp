@@ -16,7 +16,11 @@ class [[nodiscard]] result {
  public:
   using value_type = T;
 
-  result(T value) noexcept(std::is_nothrow_move_constructible_v<T>) : value_(std::move(value)) {}
+  // Not by value: nvcc does not move a local that is returned into such a parameter.
+  result(T&& value) noexcept(std::is_nothrow_move_constructible_v<T>) : value_(std::move(value)) {}
+  result(const T& value)
+    requires std::is_copy_constructible_v<T>
+      : value_(value) {}
   /// @pre !error.ok()
   result(status error) noexcept : status_(error) {}
 

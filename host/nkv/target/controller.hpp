@@ -613,6 +613,7 @@ class controller final : public pollable {
     (r.previous != nullptr ? r.previous->next : outstanding_) = r.next;
     if (r.next != nullptr) r.next->previous = r.previous;
     r.keep = nullptr;
+    r.execute.reset();
     r.data.recycle();
     give_back(r);
   }

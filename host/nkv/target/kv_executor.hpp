@@ -8,12 +8,16 @@
 #include <nkv/spec/opcode.hpp>
 #include <nkv/spec/status_code.hpp>
 #include <nkv/target/dma_map.hpp>
+#include <nkv/target/near_data_operation.hpp>
 #include <nkv/target/request.hpp>
 #include <nkv/target/store.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -44,6 +48,9 @@ struct kv_execution_context {
 ///     | Store or Delete, namespace read-only | 1/82h           | 1/82h               |
 ///     | reserved bit, options that conflict, TTL of 0, more than MDTS, an unwanted SGL | 0/02h | 0/02h |
 ///     | DW0 of Exist, of List                | 0, 0            | value's length, length of the whole listing |
+///     | Execute of what the namespace does not allow        | 0/01h | 0/01h |
+///     | Execute on a value that is too long for the operation | 0/85h | 0/85h |
+///     | Execute's result longer than wanted   | 1/81h, DW0 more | 1/81h, DW0 more     |
 struct kv_executor {
   /// Begins the command in `r.command` on `ns`.
   /// @param r its operation's `home` is set. Unless the answer is `done`, left alone until proceed() or the store's
@@ -54,6 +61,7 @@ struct kv_executor {
                                       Data& data) noexcept {
     r.ns = &ns;
     r.data.clear();
+    r.execute.reset();
     r.absent_is_error = context.delete_reports_absent;
     const sqe& c = r.command;
     // Not fused, a known data format; CDW11 bits 31:16 are reserved for every KV command.
@@ -70,6 +78,7 @@ struct kv_executor {
       case kv_opcode::remove: return key_only(r, store_verb::remove, data);
       case kv_opcode::exist: return key_only(r, store_verb::exist, data);
       case kv_opcode::list: return list(r, context, data);
+      case kv_opcode::execute: return execute(r, context, data);
       default: return ended(r, generic_status::invalid_opcode);
     }
   }
@@ -98,6 +107,7 @@ struct kv_executor {
     switch (r.op.result) {
       case store_result::ok:
         if (r.op.verb == store_verb::retrieve) {
+          if (r.execute != nullptr) return finish_execute(r);
           r.reply.dw0 = dw0_of(r.op.true_length);
           if (head && r.op.true_length > r.op.data_bytes)
             r.reply.status = {status_code_type::command_specific, command_status::value_truncated};
@@ -125,6 +135,9 @@ struct kv_executor {
   // Bits of CDW11 15:8.
   static constexpr std::uint32_t must_exist = 0x01, must_not_exist = 0x02, no_compress = 0x04, ttl_valid = 0x08,
                                  ephemeral = 0x10, touch = 0x20, raw = 0x01;
+
+  /// Of an Execute: key and input.
+  static constexpr std::uint64_t max_payload_bytes = std::uint64_t{1} << 20;
 
   static status generic(std::uint8_t sc) noexcept { return {status_code_type::generic, sc}; }
 
@@ -280,6 +293,68 @@ struct kv_executor {
     r.page = list_page_writer{r.data.spans()};
     r.op.page = &r.page;
     return submit(r, store_verb::list);
+  }
+
+  /// Execute is a Retrieve into memory of the target's own; finish_execute() does the rest. Alike in both encodings:
+  /// the key stands in the payload, and the result takes the payload's place.
+  template <class Data>
+  static progress execute(request& r, const kv_execution_context& context, Data& data) noexcept {
+    const auto found = r.ns->options().operations.find(r.command.cdw(13));
+    if (found == r.ns->options().operations.end()) return ended(r, generic_status::invalid_opcode);
+    const std::uint64_t payload = r.command.cdw(10);
+    const std::uint64_t result = r.command.cdw(12);
+    const std::uint64_t total = payload > result ? payload : result;
+    if (payload < 3 || payload > max_payload_bytes ||
+        (context.max_transfer_bytes != 0 && total > context.max_transfer_bytes))
+      return ended(r, generic_status::invalid_field);
+    data.expect(total);
+    // All of it to read and to write, which a client's memory is.
+    if (const status s = data.take(total, dma_access::read_write, r.data); !s.ok()) return ended(r, s);
+    try {
+      auto e = std::make_unique<near_data_run>();
+      e->operation = &found->second;
+      e->result_bytes = static_cast<std::uint32_t>(result);
+      std::vector<std::byte> sent(payload);
+      scatter_cursor{}.read(r.data.spans(), sent.data(), payload);
+      const std::size_t key_bytes = load_le<std::uint16_t>(sent.data());
+      if (key_bytes == 0 || key_bytes > r.ns->max_key_bytes() || 2 + key_bytes > payload)
+        return ended(r, generic_status::invalid_field);
+      std::memcpy(r.head, sent.data() + 2, key_bytes);
+      e->input.assign(sent.begin() + static_cast<std::ptrdiff_t>(2 + key_bytes), sent.end());
+      const auto room = static_cast<std::size_t>(e->operation->max_value_bytes);
+      e->value = std::make_unique<std::byte[]>(room);
+      e->room = {e->value.get(), room};
+      r.op.key = {r.head, key_bytes};
+      r.execute = std::move(e);
+    } catch (...) {
+      return ended(r, generic_status::internal_error);
+    }
+    r.op.verb = store_verb::retrieve;
+    r.op.raw = false;
+    r.op.data = {&r.execute->room, 1};
+    r.op.data_bytes = r.execute->room.size();
+    const progress p = r.ns->store().submit(r.op);
+    if (p == progress::done) finish(r);
+    return p;
+  }
+
+  /// The value is there: runs the operation and puts its result where the payload was.
+  static void finish_execute(request& r) noexcept {
+    const std::unique_ptr<near_data_run> e = std::move(r.execute);
+    if (r.op.true_length > e->room.size()) {
+      r.reply.status = generic(generic_status::invalid_value_size);
+      return;
+    }
+    try {
+      const std::vector<std::byte> result = e->operation->run(
+          {e->value.get(), static_cast<std::size_t>(r.op.true_length)}, {e->input.data(), e->input.size()});
+      const std::size_t fits = result.size() < e->result_bytes ? result.size() : e->result_bytes;
+      scatter_cursor{}.write(r.data.spans(), result.data(), fits);
+      r.reply.dw0 = dw0_of(result.size());
+      if (fits < result.size()) r.reply.status = {status_code_type::command_specific, command_status::value_truncated};
+    } catch (...) {
+      r.reply.status = generic(generic_status::internal_error);
+    }
   }
 };
 

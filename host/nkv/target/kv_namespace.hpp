@@ -3,11 +3,13 @@
 
 #include <nkv/kv/key_encoding.hpp>
 #include <nkv/kv/limits.hpp>
+#include <nkv/target/near_data_operation.hpp>
 #include <nkv/target/store.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,6 +31,8 @@ struct namespace_options {
   /// payload_head: Exist and Delete whose key length field is 0 read the key from the head of their data, although the
   /// opcodes say that they have none. Without it such a command is refused, as the newest deployed target does.
   bool reads_head = true;
+  /// What Execute runs, by its OP_ID; everything else is refused.
+  std::map<std::uint32_t, near_data_operation> operations{};
 };
 
 /// A namespace: its options, and the store with its keys and values. Shared by the controllers that have it; constant,

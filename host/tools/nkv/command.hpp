@@ -26,5 +26,6 @@ void add_list(CLI::App& app, program& p);
 void add_import(CLI::App& app, program& p);
 void add_export(CLI::App& app, program& p);
 void add_execute(CLI::App& app, program& p);
+void add_placement(CLI::App& app, program& p);
 
 }  // namespace tools

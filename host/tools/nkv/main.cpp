@@ -122,6 +122,7 @@ int main(int argc, char** argv) {
   tools::add_import(app, program);
   tools::add_export(app, program);
   tools::add_execute(app, program);
+  tools::add_placement(app, program);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -69,7 +69,7 @@ nkv::key typed_key(const std::string& typed, const global_options& options) {
                                 : fmt::format("a key has 1 to 255 bytes, this one {}", typed.size()));
 }
 
-nkv::host::controller connect(const global_options& options) {
+nkv::host::controller connect(const global_options& options, bool wake) {
   if (options.endpoint.empty())
     throw failure(exit_usage, "no endpoint: give --endpoint or set NKV_ENDPOINT, e.g. vfio-user:DIR");
   nkv::host::endpoint_error wrong;
@@ -79,6 +79,7 @@ nkv::host::controller connect(const global_options& options) {
                   fmt::format("endpoint \"{}\", character {}: {}", options.endpoint, wrong.offset + 1, wrong.text));
   nkv::host::connect_options how;
   how.vfio_user.allow_unsealed = options.allow_unsealed;
+  how.vfio_user.wake = wake;
   auto controller = nkv::host::connect(*where, how, options.deadline());
   if (!controller)
     throw failure(exit_connection,

@@ -47,7 +47,8 @@ struct global_options {
 [[nodiscard]] nkv::key typed_key(const std::string& typed, const global_options& options);
 
 /// A controller, connected to; ends the program where there is none.
-[[nodiscard]] nkv::host::controller connect(const global_options& options);
+/// @param wake see nkv::host::vfio_user_options
+[[nodiscard]] nkv::host::controller connect(const global_options& options, bool wake = true);
 
 /// A connection with one namespace open. Every call either succeeds or ends the program with a message that names the
 /// operation.

@@ -28,15 +28,20 @@ struct native_atomics {
   NKV_HD static void store_plain(T* p, T value) noexcept {
     *p = value;
   }
-  /// Four of them, which a GPU writes with one instruction. @param p aligned to 16 bytes
-  NKV_HD static void store_plain(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
-                                 std::uint32_t d) noexcept {
+  /// Sixteen of them: a submission queue entry. @param p aligned to 16 bytes
+  NKV_HD NKV_INLINE static void store_plain(std::uint32_t* p, const std::uint32_t (&dw)[16]) noexcept {
     auto* const q = static_cast<std::uint32_t*>(__builtin_assume_aligned(p, 16));
-    q[0] = a;
-    q[1] = b;
-    q[2] = c;
-    q[3] = d;
+    for (int i = 0; i < 16; i += 4) {
+      q[i] = dw[i];
+      q[i + 1] = dw[i + 1];
+      q[i + 2] = dw[i + 2];
+      q[i + 3] = dw[i + 3];
+    }
   }
+
+  /// A number that is another for threads that are likely to ask for the same word at the same moment, where there is
+  /// a cheap one: which of several that are as good each is to try.
+  [[nodiscard]] NKV_HD static std::uint32_t turn() noexcept { return 0; }
 
   template <class T, scope S>
   [[nodiscard]] NKV_HD static T load_relaxed(const T* p, scope_constant<S> s) noexcept {
@@ -49,6 +54,18 @@ struct native_atomics {
     static_cast<void>(s);
     return __atomic_load_n(p, __ATOMIC_RELAXED);
 #endif
+  }
+
+  /// The words of a completion queue entry, each of them relaxed; that of index 1, which no completion of this library
+  /// uses, is read or 0.
+  /// @param last the fourth; the first is aligned to 16 bytes
+  template <scope S>
+  NKV_HD NKV_INLINE static void load_relaxed_up_to(const std::uint32_t* last, std::uint32_t (&out)[4],
+                                                   scope_constant<S> s) noexcept {
+    out[0] = load_relaxed(last - 3, s);
+    out[1] = 0;
+    out[2] = load_relaxed(last - 1, s);
+    out[3] = load_relaxed(last, s);
   }
 
   template <class T, scope S>

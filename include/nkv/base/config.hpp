@@ -95,6 +95,13 @@
 #define NKV_NOINLINE __attribute__((noinline))
 #endif
 
+/// Before a loop of few rounds that a kernel is to have once: copies of it cost registers and instruction cache.
+#if NKV_ON_GPU
+#define NKV_NO_UNROLL _Pragma("unroll 1")
+#else
+#define NKV_NO_UNROLL
+#endif
+
 /// Marks the seldom taken part of a short function: apart from it on a host, so that the rest stays in registers; in
 /// place in a kernel, where a call would put its arguments on a stack and most of it folds away with what is known.
 #if NKV_ON_GPU

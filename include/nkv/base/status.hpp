@@ -21,7 +21,7 @@ class [[nodiscard]] status {
   /// A status as a controller gives it.
   NKV_HD constexpr status(status_code_type sct, std::uint8_t sc, bool dnr = false) noexcept
       : bits_(static_cast<std::uint32_t>(sct) << 8 | sc | (dnr ? dnr_bit : 0u)) {}
-  /// One of the client's own; `detail` is the errno of a `system_error` and 0 elsewhere.
+  /// One of the client's own; `detail` is the errno of a `system_error`, the code of a `driver_error`, and 0 elsewhere.
   NKV_HD constexpr status(client_status code, std::uint16_t detail = 0) noexcept
       : bits_(client_type << 8 | static_cast<std::uint32_t>(code) | static_cast<std::uint32_t>(detail) << 16) {}
 
@@ -43,7 +43,7 @@ class [[nodiscard]] status {
   [[nodiscard]] NKV_HD constexpr bool is_client() const noexcept { return (bits_ & client_type << 8) != 0; }
   /// Do Not Retry, from a controller's status.
   [[nodiscard]] NKV_HD constexpr bool dnr() const noexcept { return !is_client() && (bits_ & dnr_bit) != 0; }
-  /// The errno of a `system_error`.
+  /// The errno of a `system_error`, or the code of a `driver_error`.
   [[nodiscard]] NKV_HD constexpr std::uint16_t detail() const noexcept {
     return is_client() ? static_cast<std::uint16_t>(bits_ >> 16) : std::uint16_t{0};
   }

@@ -146,14 +146,10 @@ class namespace_ref {
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD NKV_INLINE outcome run(const operation& op, deadline<Clock> until) const noexcept {
     if (plain_.takes(op)) [[likely]] {
-      const typename Queue::reservation r = queue_.try_reserve();
-      if (r.index != nkv::ticket::none) [[likely]] {
-        const nkv::ticket t = queue_.post_and_ring(r, plain_path::command(op, profile_.nsid));
-        completion c;
-        if (!queue_.wait_for_sent(t, until, c)) [[unlikely]]
-          static_cast<void>(queue_.cancel(t));
+      nkv::ticket t;
+      completion c;
+      if (queue_.run(plain_path::command(op, profile_.nsid), until, t, c)) [[likely]]
         return read_outcome({t, op.opcode, false, op.value.length_bytes, op.user_tag}, profile_, c);
-      }
     }
     if constexpr (Commands::plain_only)
       return plain_.takes(op) ? run_with_room(op, until) : refused(plain_.refusal(op), op);
@@ -163,7 +159,7 @@ class namespace_ref {
 
   // ---- Tickets ----
 
-  /// Sends `op` and returns at once. With `defer` it is not published before ring().
+  /// Sends `op` and returns at once. With `defer` its doorbell may be left to ring().
   /// @return the ticket, valid until poll() or wait() gave its outcome or cancel() was called, or what validate() and
   /// the
   ///         queue's reserve() return; nothing was sent then

@@ -6,6 +6,7 @@
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
 #include <nkv/client/encode.hpp>
+#include <nkv/client/lone_thread.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -43,10 +44,12 @@ struct shard_slot {
 
 /// One object at a time, and a number of commands in flight at once for it: what a sharded_writer and a sharded_reader
 /// have in common. Holds no memory. One thread at a time; the queue's thread rule applies. Host and device.
-template <class Queue>
+/// @tparam Team lone_thread, or threads that do it together
+template <class Queue, class Team = lone_thread>
 class shard_window {
  public:
-  NKV_HD shard_window(const namespace_ref<Queue>& ns, span<shard_slot> slots) noexcept : ns_(ns), slots_(slots) {}
+  NKV_HD shard_window(const namespace_ref<Queue>& ns, span<shard_slot> slots, const Team& team = Team()) noexcept
+      : ns_(ns), slots_(slots), team_(team) {}
 
   /// Takes up an object.
   /// @return success; client/busy while a command is in flight or not quiesced; client/bad_argument for a key of no or
@@ -75,6 +78,7 @@ class shard_window {
   }
 
   [[nodiscard]] NKV_HD std::size_t in_flight() const noexcept { return in_flight_; }
+  [[nodiscard]] NKV_HD const Team& team() const noexcept { return team_; }
 
   /// A slot that nothing uses, or null.
   [[nodiscard]] NKV_HD shard_slot* idle_slot() const noexcept {
@@ -97,7 +101,7 @@ class shard_window {
   /// Sends the slot's operation.
   /// @return success; what namespace_ref::submit() returns, and the slot is idle
   [[nodiscard]] NKV_HD NKV_NOINLINE status send(shard_slot& s, const operation& op) noexcept {
-    const result<kv_ticket> t = ns_.submit(op);
+    const result<kv_ticket> t = team_.submit(ns_, op);
     s.state = shard_slot::state_type::idle;
     if (!t) return t.error();
     s.ticket = *t;
@@ -122,7 +126,7 @@ class shard_window {
     if (in_flight_ == 0) return;
     for (shard_slot& s : slots_) {
       if (s.state != shard_slot::state_type::in_flight) continue;
-      const outcome o = ns_.poll(s.ticket);
+      const outcome o = team_.poll(ns_, s.ticket);
       if (o.status == status(client_status::would_block)) continue;
       --in_flight_;
       on_end(s, o);
@@ -137,7 +141,7 @@ class shard_window {
   NKV_HD void cancel() noexcept {
     for (shard_slot& s : slots_) {
       if (s.state == shard_slot::state_type::in_flight) {
-        static_cast<void>(ns_.cancel(s.ticket));
+        team_.cancel(ns_, s.ticket);
         s.state = shard_slot::state_type::let_go;
       } else if (s.state == shard_slot::state_type::prepared) {
         s.state = shard_slot::state_type::idle;
@@ -151,7 +155,7 @@ class shard_window {
     bool all = true;
     for (shard_slot& s : slots_) {
       if (s.state != shard_slot::state_type::let_go) continue;
-      if (ns_.quiesced(s.ticket)) {
+      if (team_.quiesced(ns_, s.ticket)) {
         s.state = shard_slot::state_type::idle;
       } else {
         all = false;
@@ -163,6 +167,7 @@ class shard_window {
  private:
   namespace_ref<Queue> ns_;
   span<shard_slot> slots_;
+  Team team_;
   std::size_t in_flight_ = 0;
   key object_{};
   shard_key stand_in_{};

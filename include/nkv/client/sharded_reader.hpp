@@ -6,6 +6,7 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
+#include <nkv/client/lone_thread.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -66,13 +67,16 @@ struct sharded_read_options {
 ///       const nkv::local_range<std::byte> whole[] = {range(value, 0, reader.length_bytes())};
 ///       const nkv::status s = reader.read(0, whole, until);  // success: it is there, and is what was written
 ///     }
-template <class Queue>
+///
+/// @tparam Team lone_thread, or threads that read together, see there
+template <class Queue, class Team = lone_thread>
 class sharded_reader {
  public:
   using destination = local_range<std::byte>;
 
-  NKV_HD sharded_reader(const namespace_ref<Queue>& ns, const sharded_reader_memory& memory) noexcept
-      : window_(ns, memory.slots), memory_(memory) {}
+  NKV_HD sharded_reader(const namespace_ref<Queue>& ns, const sharded_reader_memory& memory,
+                        const Team& team = Team()) noexcept
+      : window_(ns, memory.slots, team), memory_(memory) {}
 
   // ---- To the end or a deadline ----
 
@@ -176,6 +180,8 @@ class sharded_reader {
     });
     while (advance()) {
     }
+    // What one of a team copied is the others' too.
+    if (ended()) team().sync();
     return ended();
   }
 
@@ -184,7 +190,7 @@ class sharded_reader {
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD status wait(deadline<Clock> until) noexcept {
     for (std::uint32_t spins = 0; !poll(); ++spins) {
-      if (until.expired()) return client_status::timed_out;
+      if (team().expired(until)) return client_status::timed_out;
       Clock::relax(spins);
     }
     return {};
@@ -227,6 +233,8 @@ class sharded_reader {
   [[nodiscard]] NKV_HD operation manifest_retrieve() const noexcept {
     return operation::retrieve(window_.manifest_key(), memory_.manifest.value);
   }
+
+  [[nodiscard]] NKV_HD const Team& team() const noexcept { return window_.team(); }
 
   NKV_HD void enter(step s) noexcept {
     step_ = s;
@@ -360,7 +368,7 @@ class sharded_reader {
       return;
     }
     if (verify_) {
-      const std::uint64_t found = shard_checksum::of({s.local, static_cast<std::size_t>(length)}, s.key.seed());
+      const std::uint64_t found = team().checksum({s.local, static_cast<std::size_t>(length)}, s.key.seed());
       if (found != shard_manifest::read_entry(memory_.manifest.local, s.item)) {
         fail(client_status::protocol_error, s.item, true);
         return;
@@ -371,7 +379,7 @@ class sharded_reader {
     static_cast<void>(destinations_.for_each_piece(
         wanted_from(s.item) - begin_bytes_, wanted_bytes(s.item), {s.range, s.range_start_bytes},
         [&](const destination& p, std::uint64_t at) noexcept {
-          __builtin_memcpy(p.local, s.local + skipped + at, static_cast<std::size_t>(p.value.length_bytes));
+          team().copy(p.local, s.local + skipped + at, static_cast<std::size_t>(p.value.length_bytes));
         }));
   }
 
@@ -411,7 +419,7 @@ class sharded_reader {
     }
   }
 
-  shard_window<Queue> window_;
+  shard_window<Queue, Team> window_;
   sharded_reader_memory memory_;
   shard_ranges<std::byte> destinations_{};
   typename shard_ranges<std::byte>::place place_{};

@@ -6,6 +6,7 @@
 #include <nkv/base/result.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/base/status.hpp>
+#include <nkv/client/lone_thread.hpp>
 #include <nkv/client/namespace_ref.hpp>
 #include <nkv/client/operation.hpp>
 #include <nkv/client/outcome.hpp>
@@ -108,7 +109,9 @@ struct sharded_writer_memory {
 ///     const nkv::local_range<const std::byte> whole[] = {{*value.value(0, size), value.controller_side(0)}};
 ///     const auto done = writer.put(key, whole, how, nkv::host::deadline::after_ms(10'000));
 ///     // done.ok(): visible. Else the object is as it was, or done.status is outcome_unknown.
-template <class Queue>
+///
+/// @tparam Team lone_thread, or threads that write together, see there
+template <class Queue, class Team = lone_thread>
 class sharded_writer {
  public:
   static constexpr std::uint64_t default_shard_bytes = std::uint64_t{32} << 20;
@@ -116,8 +119,9 @@ class sharded_writer {
 
   using source = local_range<const std::byte>;
 
-  NKV_HD sharded_writer(const namespace_ref<Queue>& ns, const sharded_writer_memory& memory) noexcept
-      : window_(ns, memory.slots), memory_(memory) {}
+  NKV_HD sharded_writer(const namespace_ref<Queue>& ns, const sharded_writer_memory& memory,
+                        const Team& team = Team()) noexcept
+      : window_(ns, memory.slots, team), memory_(memory) {}
 
   /// Bytes of the manifest of an object.
   /// @return as shard_layout::of()
@@ -252,6 +256,8 @@ class sharded_writer {
     window_.poll([this](shard_slot&, const outcome& o) noexcept { on_end(o); });
     while (advance()) {
     }
+    // Before the leader of a team goes on to write where others still look.
+    if (ended()) team().sync();
     return ended();
   }
 
@@ -260,7 +266,7 @@ class sharded_writer {
   template <waiting_clock Clock>
   [[nodiscard]] NKV_HD status wait(deadline<Clock> until) noexcept {
     for (std::uint32_t spins = 0; !poll(); ++spins) {
-      if (until.expired()) return client_status::timed_out;
+      if (team().expired(until)) return client_status::timed_out;
       Clock::relax(spins);
     }
     return {};
@@ -380,6 +386,8 @@ class sharded_writer {
     return {};
   }
 
+  [[nodiscard]] NKV_HD const Team& team() const noexcept { return window_.team(); }
+
   NKV_HD void enter(step s) noexcept {
     step_ = s;
     sent_ = false;
@@ -439,7 +447,7 @@ class sharded_writer {
 
   NKV_HD bool look_at(const local_range<std::byte>& room) noexcept {
     // A target that returns nothing must not leave an earlier manifest there.
-    if (!sent_)
+    if (!sent_ && team().leads())
       for (std::size_t i = 0; i < shard_manifest::head_bytes; ++i) room.local[i] = std::byte{0};
     return send_one(operation::retrieve(window_.manifest_key(), room.value));
   }
@@ -454,7 +462,7 @@ class sharded_writer {
     } else if (next_ < manifest_.layout().count()) {
       return false;
     } else {
-      manifest_.write_head(memory_.manifest.local, window_.seed());
+      if (team().leads()) manifest_.write_head(memory_.manifest.local, window_.seed());
       enter(step::publishing);
     }
     return true;
@@ -490,8 +498,8 @@ class sharded_writer {
       if (s->piece == shard_slot::no_piece) return nullptr;
       const local_range<std::byte> to = memory_.staging.part(s->piece * l.shard_bytes(), l.length_of(next_));
       static_cast<void>(sources_.for_each_piece(
-          l.offset_of(next_), l.length_of(next_), place_, [&to](const source& p, std::uint64_t at) noexcept {
-            __builtin_memcpy(to.local + at, p.local, static_cast<std::size_t>(p.value.length_bytes));
+          l.offset_of(next_), l.length_of(next_), place_, [&](const source& p, std::uint64_t at) noexcept {
+            team().copy(to.local + at, p.local, static_cast<std::size_t>(p.value.length_bytes));
           }));
       c.whole = {to.value, to.local};
     }
@@ -499,7 +507,8 @@ class sharded_writer {
     s->value = c.whole.value;
     if (manifest_.kind() != shard_checksum_kind::none) {
       const byte_span bytes{c.whole.local, static_cast<std::size_t>(l.length_of(next_))};
-      shard_manifest::write_entry(memory_.manifest.local, next_, shard_checksum::of(bytes, s->key.seed()));
+      const std::uint64_t checksum = team().checksum(bytes, s->key.seed());
+      if (team().leads()) shard_manifest::write_entry(memory_.manifest.local, next_, checksum);
     }
     return s;
   }
@@ -665,7 +674,7 @@ class sharded_writer {
     }
   }
 
-  shard_window<Queue> window_;
+  shard_window<Queue, Team> window_;
   sharded_writer_memory memory_;
   shard_ranges<const std::byte> sources_{};
   typename shard_ranges<const std::byte>::place place_{};  ///< of shard next_, or before

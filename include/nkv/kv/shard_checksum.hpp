@@ -48,6 +48,13 @@ class shard_checksum {
     return *this;
   }
 
+  /// The next block, by its hash.
+  /// @pre what update() was given ends where a block does
+  NKV_HD constexpr shard_checksum& append(std::uint64_t leaf) noexcept {
+    add(root_, leaf);
+    return *this;
+  }
+
   /// The hash is used up.
   [[nodiscard]] NKV_HD constexpr std::uint64_t finish() noexcept {
     if (in_block_ != 0) end_block();

@@ -36,12 +36,12 @@ class cid_table {
  public:
   constexpr cid_table() noexcept = default;
   /// @param control a block laid out by queue_control_layout::of(shape); it outlives the table
-  NKV_HD cid_table(std::byte* control, const queue_shape& shape) noexcept
+  NKV_HD NKV_INLINE cid_table(std::byte* control, const queue_masks& masks) noexcept
       : counters_(reinterpret_cast<queue_counters*>(control)),
-        records_(reinterpret_cast<cid_record*>(control + queue_control_layout::of(shape).records_offset)),
-        free_(control + queue_control_layout::of(shape).free_offset),
-        cids_(shape.cids()),
-        index_bits_(shape.cid_index_bits()) {}
+        records_(reinterpret_cast<cid_record*>(control + queue_control_layout::of(masks.shape()).records_offset)),
+        free_(control + queue_control_layout::of(masks.shape()).free_offset),
+        cids_(masks.shape().cids()),
+        index_bits_(masks.cid_index_bits) {}
 
   /// Makes every CID free. Generations go on from where they were, so that tickets from before are stale; on a fresh
   /// block, which is zeroed, they start from 0. Nobody else uses the table meanwhile.
@@ -49,11 +49,12 @@ class cid_table {
     for (std::uint32_t i = 0; i < cids_; ++i)
       records_[i].word = word(generation_of(records_[i].word) + 1, cid_state::free);
     if constexpr (Sharing::is_shared) {
+      counters_->spare_cid = ticket::none;
       for (std::uint32_t w = 0; w * 32 < cids_; ++w)
         bitmap()[w] = cids_ - w * 32 >= 32 ? ~0u : (1u << (cids_ - w * 32)) - 1u;
     } else {
-      for (std::uint32_t i = 0; i < cids_; ++i) stack()[i] = static_cast<std::uint16_t>(cids_ - 1 - i);
-      counters_->free_cids = cids_;
+      counters_->first_free = ticket::none;
+      for (std::uint32_t i = cids_; i-- != 0;) put_back(i);
     }
   }
 
@@ -61,25 +62,48 @@ class cid_table {
   /// @return its index, or ticket::none where all are in use or in quarantine
   [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t claim() const noexcept {
     if constexpr (Sharing::is_shared) {
+      if (const std::uint32_t spare = claim_spare(); spare != ticket::none) return spare;
       const std::uint32_t words = (cids_ + 31) / 32;
       // Neighbouring claims start at the same word, so that hot records stay in cache; a contended word is left to
       // whoever won it.
-      std::uint32_t w = (Atomics::load_relaxed(&counters_->sq_next, scope_) >> 5) & (words - 1);
+      std::uint32_t w = first_word(words);
+      std::uint32_t turn = 0;
       for (std::uint32_t tried = 0; tried < words; ++tried, w = w + 1 == words ? 0 : w + 1) {
         std::uint32_t free_bits = Atomics::load_relaxed(&bitmap()[w], scope_);
         while (free_bits != 0) {
-          const std::uint32_t bit = free_bits & (0u - free_bits);
+          const std::uint32_t above = free_bits & ~0u << turn;
+          const std::uint32_t candidates = above != 0 ? above : free_bits;
+          const std::uint32_t bit = candidates & (0u - candidates);
           // Acquire: the record's last use by its previous owner, before release(), comes before ours.
           const std::uint32_t before = Atomics::fetch_and(&bitmap()[w], ~bit, scope_);
           if ((before & bit) != 0) return w * 32 + count_trailing_zeros(bit);
           free_bits = before & ~bit;
+          // Somebody else was quicker: many ask at once, and each begins elsewhere from here on.
+          turn = Atomics::turn() & 31u;
         }
       }
       return ticket::none;
     } else {
-      if (counters_->free_cids == 0) return ticket::none;
-      return stack()[--counters_->free_cids];
+      const std::uint32_t index = counters_->first_free;
+      if (index != ticket::none) counters_->first_free = records_[index].next_free;
+      return index;
     }
+  }
+
+  /// What claim() would give, without taking it.
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t next() const noexcept {
+    static_assert(!Sharing::is_shared);
+    return counters_->first_free;
+  }
+  /// The ticket that begin() would give.
+  [[nodiscard]] NKV_HD NKV_INLINE ticket next_use(std::uint32_t index) const noexcept {
+    return {index, generation_of(records_[index].word)};
+  }
+  /// Ends a use that next() and next_use() named, without claim() and begin(): the CID's next one is of another
+  /// generation.
+  /// @pre nothing was claimed or given back since
+  NKV_HD NKV_INLINE void pass(ticket t) const noexcept {
+    records_[t.index].word = word(t.generation + 1, cid_state::free);
   }
 
   /// Several CIDs of one claim: `first` + i for every bit i of `bits`.
@@ -93,7 +117,7 @@ class cid_table {
   [[nodiscard]] NKV_HD NKV_INLINE cid_run claim_some(std::uint32_t most) const noexcept {
     static_assert(Sharing::is_shared);
     const std::uint32_t words = (cids_ + 31) / 32;
-    std::uint32_t w = (Atomics::load_relaxed(&counters_->sq_next, scope_) >> 5) & (words - 1);
+    std::uint32_t w = first_word(words);
     for (std::uint32_t tried = 0; tried < words; ++tried, w = w + 1 == words ? 0 : w + 1) {
       std::uint32_t free_bits = Atomics::load_relaxed(&bitmap()[w], scope_);
       while (free_bits != 0) {
@@ -104,6 +128,7 @@ class cid_table {
         free_bits = before & ~wanted;
       }
     }
+    if (const std::uint32_t spare = claim_spare(); spare != ticket::none) return {spare & ~31u, 1u << (spare & 31u)};
     return {};
   }
 
@@ -207,13 +232,23 @@ class cid_table {
            Atomics::load_relaxed(&records_[t.index].word, scope_) == word(t.generation, cid_state::in_flight);
   }
 
-  /// complete() and take() of a command in flight in one step, past its record.
-  /// @pre in_flight(t), `entry` has its wire_cid(), and nobody else uses the table
+  /// complete() and take() of a command in flight in one step, past its record. Called by the one thread that reads the
+  /// completion queue.
+  /// @pre in_flight(t), `entry` has its wire_cid(), and nobody else uses the ticket
   NKV_HD NKV_INLINE completion finish(ticket t, const cqe& entry) const noexcept {
-    static_assert(!Sharing::is_shared);
-    records_[t.index].word = word(t.generation + 1, cid_state::free);
-    put_back(t.index);
+    Atomics::store_relaxed(&records_[t.index].word, word(t.generation + 1, cid_state::free), scope_);
+    if constexpr (Sharing::is_shared) {
+      put_back_while_reaping(t.index);
+    } else {
+      put_back(t.index);
+    }
     return {status::from_cqe(entry.status_field()), entry.dw0()};
+  }
+  /// take() by the only user of the ticket.
+  [[nodiscard]] NKV_HD NKV_INLINE completion take_own(ticket t) const noexcept {
+    const completion c = peek(t);
+    if (!c.status.is_client()) finish_use(t.index, t.generation);
+    return c;
   }
 
   /// Lets go of a command: one in flight goes into quarantine until its completion arrives, a completed one is
@@ -247,12 +282,22 @@ class cid_table {
   /// CIDs that are free now. A snapshot.
   [[nodiscard]] NKV_HD std::uint32_t free_count() const noexcept {
     if constexpr (Sharing::is_shared) {
-      std::uint32_t n = 0;
+      std::uint32_t n = Atomics::load_relaxed(&counters_->spare_cid, scope_) != ticket::none ? 1 : 0;
       for (std::uint32_t w = 0; w * 32 < cids_; ++w) n += count_ones(Atomics::load_relaxed(&bitmap()[w], scope_));
       return n;
     } else {
-      return counters_->free_cids;
+      std::uint32_t n = 0;
+      for (std::uint32_t i = counters_->first_free; i != ticket::none && n < cids_; i = records_[i].next_free) ++n;
+      return n;
     }
+  }
+
+  /// Whether any is. A snapshot.
+  [[nodiscard]] NKV_HD bool has_free() const noexcept {
+    if constexpr (Sharing::is_shared)
+      return free_count() != 0;
+    else
+      return counters_->first_free != ticket::none;
   }
 
   [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return cids_; }
@@ -284,7 +329,6 @@ class cid_table {
   }
 
   NKV_HD std::uint32_t* bitmap() const noexcept { return reinterpret_cast<std::uint32_t*>(free_); }
-  NKV_HD std::uint16_t* stack() const noexcept { return reinterpret_cast<std::uint16_t*>(free_); }
 
   NKV_HD void finish_use(std::uint32_t index, std::uint32_t generation) const noexcept {
     // Release: pairs with completed(); the controller's last write comes before a buffer is seen as quiesced.
@@ -292,12 +336,36 @@ class cid_table {
     put_back(index);
   }
 
+  /// The word of the bitmap to look at first.
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t first_word(std::uint32_t words) const noexcept {
+    return (Atomics::load_relaxed(&counters_->sq_next, scope_) >> 21) & (words - 1);  // its position, over 32
+  }
+
+  /// The CID that a reader of the completion queue laid aside, or ticket::none.
+  [[nodiscard]] NKV_HD NKV_INLINE std::uint32_t claim_spare() const noexcept {
+    if (Atomics::load_relaxed(&counters_->spare_cid, scope_) == ticket::none) return ticket::none;
+    // Acquire: as in claim().
+    return Atomics::exchange(&counters_->spare_cid, ticket::none, scope_);
+  }
+
+  /// put_back() by the one thread that reads the completion queue: it alone lays a CID aside, which is no
+  /// read-modify-write. Others take it.
+  NKV_HD NKV_INLINE void put_back_while_reaping(std::uint32_t index) const noexcept {
+    if (Atomics::load_relaxed(&counters_->spare_cid, scope_) != ticket::none) {
+      put_back(index);
+    } else {
+      // Release: as in put_back().
+      Atomics::store_release(&counters_->spare_cid, index, scope_);
+    }
+  }
+
   NKV_HD NKV_INLINE void put_back(std::uint32_t index) const noexcept {
     if constexpr (Sharing::is_shared) {
       // Release: our last use of the record comes before the next owner's claim().
       Atomics::fetch_or(&bitmap()[index / 32], 1u << (index % 32), scope_);
     } else {
-      stack()[counters_->free_cids++] = static_cast<std::uint16_t>(index);
+      records_[index].next_free = counters_->first_free;
+      counters_->first_free = index;
     }
   }
 

@@ -22,7 +22,7 @@ struct cid_record {
   std::uint32_t word = 0;
   std::uint32_t dw0 = 0;
   std::uint32_t status_field = 0;
-  std::uint32_t reserved = 0;
+  std::uint32_t next_free = 0;  ///< exclusive, of a free CID: the next one, or ticket::none
 };
 static_assert(sizeof(cid_record) == 16);
 
@@ -30,14 +30,13 @@ static_assert(sizeof(cid_record) == 16);
 /// not; those that different threads write are in cache lines of their own.
 struct queue_counters {
   // The submitting side.
-  alignas(64) std::uint32_t sq_next = 0;  ///< the next position to hand out
-  std::uint32_t free_cids = 0;            ///< exclusive: how many the stack of free CIDs holds
+  alignas(64) std::uint32_t sq_next = 0;  ///< the next position to hand out; shared: and who publishes
+  std::uint32_t first_free = 0;           ///< exclusive: the CID to claim next, or ticket::none
   alignas(64) std::uint32_t sq_rung = 0;  ///< positions below it were published
-  std::uint32_t ring_requests = 0;        ///< shared: publications that the ringing thread has not answered yet
   // The completing side.
   alignas(64) std::uint32_t cq_head = 0;  ///< the next position to look at
-  std::uint32_t cq_rung = 0;              ///< the head that the controller knows
   std::uint32_t reaping = 0;              ///< shared: 1 while a thread reads the ring
+  std::uint32_t spare_cid = 0;            ///< shared: a free CID that is not in the bitmap, or ticket::none
   // Read by all, written seldom.
   alignas(64) std::uint32_t liveness = 0;  ///< a queue_liveness
   std::uint32_t late_completions = 0;      ///< of commands that had been cancelled
@@ -50,15 +49,15 @@ struct queue_counters {
 /// Where the parts of a queue's control block stand. One block holds them all.
 struct queue_control_layout {
   std::size_t records_offset = 0;  ///< cid_record[cids]
-  std::size_t ready_offset = 0;    ///< uint32_t[sq_entries]: shared; position + 1 of the SQE that stands there complete
-  std::size_t free_offset = 0;     ///< exclusive: uint16_t[cids], a stack; shared: uint32_t[(cids + 31) / 32], a bitmap
+  std::size_t marks_offset = 0;    ///< shared: uint32_t[sq_entries], see submission_queue
+  std::size_t free_offset = 0;     ///< shared: uint32_t[(cids + 31) / 32], a bitmap
   std::size_t size_bytes = 0;      ///< of the block; it is to be aligned to 64 bytes
 
   [[nodiscard]] NKV_HD static constexpr queue_control_layout of(const queue_shape& shape) noexcept {
     queue_control_layout l;
     l.records_offset = sizeof(queue_counters);
-    l.ready_offset = l.records_offset + sizeof(cid_record) * shape.sq_entries;
-    l.free_offset = l.ready_offset + sizeof(std::uint32_t) * shape.sq_entries;
+    l.marks_offset = l.records_offset + sizeof(cid_record) * shape.sq_entries;
+    l.free_offset = l.marks_offset + sizeof(std::uint32_t) * shape.sq_entries;
     l.size_bytes = (l.free_offset + sizeof(std::uint32_t) * shape.sq_entries + 63) / 64 * 64;
     return l;
   }

@@ -22,7 +22,15 @@ struct alignas(16) cqe {
     return static_cast<std::uint16_t>(dw[3] >> 16);
   }
   [[nodiscard]] NKV_HD constexpr bool phase() const noexcept { return (dw[3] & 0x10000u) != 0; }
+  /// What status().ok() says.
+  [[nodiscard]] NKV_HD constexpr bool succeeded() const noexcept { return (dw[3] & 0x0ffe0000u) == 0; }
   [[nodiscard]] NKV_HD constexpr nkv::status status() const noexcept { return nkv::status::from_cqe(status_field()); }
+
+  /// Which command it completes, SQID and CID, as one word: what ids_of() makes of the two.
+  [[nodiscard]] NKV_HD constexpr std::uint32_t ids() const noexcept { return dw[3] << 16 | dw[2] >> 16; }
+  [[nodiscard]] NKV_HD static constexpr std::uint32_t ids_of(std::uint16_t sqid, std::uint16_t cid) noexcept {
+    return static_cast<std::uint32_t>(cid) << 16 | sqid;
+  }
 
   /// An entry as a controller writes it.
   [[nodiscard]] NKV_HD static constexpr cqe make(std::uint32_t dw0, std::uint16_t sqhd, std::uint16_t sqid,

@@ -86,6 +86,7 @@ enum class client_status : std::uint8_t {
   encoding_unknown,   ///< the namespace's key encoding could not be found; say which
   wrong_command_set,  ///< the namespace is not KV
   forked,             ///< this process is a fork of the owner
+  driver_error,       ///< the driver of a GPU refused; detail() is its code
 };
 
 /// @return a short English text, e.g. "key does not exist"; "unknown status" for a code without one. Host only in
@@ -199,6 +200,7 @@ enum class client_status : std::uint8_t {
         case client_status::encoding_unknown: return "key encoding unknown: say which";
         case client_status::wrong_command_set: return "namespace is not a KV namespace";
         case client_status::forked: return "used in a forked child";
+        case client_status::driver_error: return "the GPU's driver refused";
         default: return "unknown client status";
       }
     case status_code_type::vendor: return "vendor specific status";

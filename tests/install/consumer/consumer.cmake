@@ -3,7 +3,7 @@
 enable_testing()
 
 # A library that sets a consumer's warnings, definitions or language extensions is a nuisance.
-foreach(target nkv::nkv nkv::device nkv::host nkv::target)
+foreach(target nkv::nkv nkv::device nkv::host nkv::cuda nkv::hip nkv::target)
   foreach(property INTERFACE_COMPILE_OPTIONS INTERFACE_COMPILE_DEFINITIONS INTERFACE_LINK_OPTIONS)
     get_target_property(value ${target} ${property})
     if(value)

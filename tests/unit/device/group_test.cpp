@@ -17,6 +17,9 @@ void alone(const Group& threads) {
   CHECK(total == 0);
   CHECK(threads.lowest(true) == 0);
   CHECK(threads.lowest(false) == 1);
+  CHECK(threads.ranks(true, 0) == 1);
+  CHECK(threads.ranks(false, 0) == 0);
+  CHECK(threads.ranks(true, 1) == 0);
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ TEST_SUITE("host/describe") {
   TEST_CASE("describe: the client's own statuses have no numbers, a system error its errno") {
     CHECK(describe(status(client_status::queue_full)) == "queue full");
     CHECK(describe(status(client_status::system_error, ENOENT)) == "system error: No such file or directory (errno 2)");
+    CHECK(describe(status(client_status::driver_error, 800)) == "the GPU's driver refused (code 800)");
     CHECK(describe(status(status_code_type::vendor, 0xfe)) == "vendor specific status (sct 7h, sc feh)");
   }
 

@@ -58,6 +58,9 @@ TEST_SUITE("kv/shard_checksum") {
       leaves[i] = shard_checksum::leaf(
           span_of(data).subspan(i * shard_checksum::block_bytes, shard_checksum::block_bytes), seed);
     CHECK(shard_checksum::join(leaves, seed) == 0x4194d91e2db3865au);
+    shard_checksum one_by_one(seed);
+    for (const std::uint64_t leaf : leaves) one_by_one.append(leaf);
+    CHECK(one_by_one.finish() == 0x4194d91e2db3865au);
     std::swap(leaves[0], leaves[1]);
     CHECK(shard_checksum::join(leaves, seed) != 0x4194d91e2db3865au);
   }

@@ -102,12 +102,42 @@ TEST_SUITE("queue/cid_table") {
   }
 
   TEST_CASE_TEMPLATE("wire_cid: never FFFFh, through all generations", Sharing, exclusive, shared) {
-    for (const std::uint32_t entries : {2u, 64u, 65536u}) {
+    for (const std::uint32_t entries : {2u, 64u, 32768u}) {
       table_rig<Sharing> rig(entries);
       for (std::uint32_t g = 0; g < 70000; g += entries == 2 ? 1u : 977u)
         for (const std::uint32_t i : {0u, (entries - 1) / 2, entries - 2})
           CHECK_MESSAGE(rig.table.wire_cid({i, g}) != 0xffff, entries, " ", g, " ", i);
     }
+  }
+
+  TEST_CASE_TEMPLATE("finish: the outcome, and the CID is free once, of another generation", Sharing, exclusive,
+                     shared) {
+    table_rig<Sharing> rig(4);
+    const ticket a = rig.table.begin(rig.table.claim());
+    const ticket b = rig.table.begin(rig.table.claim());
+    CHECK(rig.table.finish(a, rig.answer(a)).status.ok());
+    CHECK(rig.table.finish(b, rig.answer(b)).status.ok());
+    CHECK(rig.table.free_count() == 3);
+    CHECK(rig.table.has_free());
+    CHECK(rig.table.peek(a).status == status(client_status::stale_ticket));
+    std::vector<std::uint32_t> claimed;
+    for (std::uint32_t i = rig.table.claim(); i != ticket::none; i = rig.table.claim()) claimed.push_back(i);
+    std::sort(claimed.begin(), claimed.end());
+    CHECK(claimed == std::vector<std::uint32_t>{0, 1, 2});
+    CHECK(rig.table.begin(a.index).generation == a.generation + 1);
+    CHECK_FALSE(rig.table.has_free());
+  }
+
+  TEST_CASE("claim_some: also the CID that was laid aside") {
+    table_rig<shared> rig(64);
+    for (std::uint32_t i = 0; i < 62; ++i) static_cast<void>(rig.table.claim());
+    const ticket t = rig.table.begin(rig.table.claim());
+    CHECK(rig.table.claim_some(32).bits == 0);
+    static_cast<void>(rig.table.finish(t, rig.answer(t)));
+    const auto run = rig.table.claim_some(32);
+    CHECK(run.first == t.index / 32 * 32);
+    CHECK(run.bits == 1u << t.index % 32);
+    CHECK(rig.table.claim_some(32).bits == 0);
   }
 
   TEST_CASE_TEMPLATE("cancel: in flight -> quarantined until the late completion", Sharing, exclusive, shared) {

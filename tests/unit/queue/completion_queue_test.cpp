@@ -34,8 +34,12 @@ struct cq_rig {
     __atomic_store_n(&slot.dw[3], e.dw[3], __ATOMIC_RELEASE);
   }
   std::uint32_t reap(std::uint32_t budget = 1000) {
-    return queue.reap(bell, budget, [this](const cqe& e) { got.push_back(e.dw0()); });
+    return queue.reap(bell, budget, [this](const cqe& e) {
+      got.push_back(e.dw0());
+      return got.back() != stops_at;
+    });
   }
+  std::uint32_t stops_at = ~0u;
   queue_shape shape;
   typename nkv_test::queue_rig<Sharing>::template block<cqe> ring;
   typename nkv_test::queue_rig<Sharing>::template block<std::byte> control;
@@ -87,6 +91,15 @@ TEST_SUITE("queue/completion_queue") {
     CHECK(rig.got == std::vector<std::uint32_t>{10, 11, 12});
   }
 
+  TEST_CASE_TEMPLATE("reap: ends behind the entry that was asked for", Sharing, exclusive, shared) {
+    cq_rig<Sharing> rig(4, 8);
+    for (std::uint32_t i = 0; i < 3; ++i) rig.write(i, 10 + i);
+    rig.stops_at = 11;
+    CHECK(rig.reap() == 2);
+    CHECK(rig.reap() == 1);
+    CHECK(rig.got == std::vector<std::uint32_t>{10, 11, 12});
+  }
+
   TEST_CASE_TEMPLATE("reap: stale phase after a wrap -> not read again", Sharing, exclusive, shared) {
     for (const std::uint32_t entries : {2u, 4u, 8u}) {
       cq_rig<Sharing> rig(entries, entries);
@@ -102,7 +115,7 @@ TEST_SUITE("queue/completion_queue") {
   TEST_CASE_TEMPLATE("reap: positions wrap at 2^32 with the right phase", Sharing, exclusive, shared) {
     cq_rig<Sharing> rig(4, 4);
     auto* counters = reinterpret_cast<queue_counters*>(rig.control.get());
-    counters->cq_head = counters->cq_rung = 0xfffffffcu;
+    counters->cq_head = 0xfffffffcu;
     for (std::uint32_t i = 0; i < 4; ++i) rig.ring[i].dw[3] = 0x10000;  // the lap before had the other phase
     for (std::uint32_t i = 0; i < 12; ++i) {
       const std::uint32_t position = 0xfffffffcu + i;
@@ -153,6 +166,7 @@ TEST_SUITE("queue/completion_queue") {
       const std::uint32_t n = rig.queue.reap(rig.bell, 16, [&](const cqe& e) {
         ++next;
         if (e.dw0() != next) right = false;
+        return true;
       });
       if (n == 0) std::this_thread::yield();
       read.store(next);
@@ -168,7 +182,10 @@ TEST_SUITE("queue/completion_queue") {
     late_pieces::slot = &rig.ring[0];
     late_pieces::whole = cqe::make(77, 3, 9, 5, {}, true);
     cqe got;
-    CHECK(queue.reap(rig.bell, 1, [&](const cqe& e) { got = e; }) == 1);
+    CHECK(queue.reap(rig.bell, 1, [&](const cqe& e) {
+      got = e;
+      return true;
+    }) == 1);
     late_pieces::slot = nullptr;
     CHECK(got.dw0() == 77);
     CHECK(got.sqid() == 9);
@@ -202,7 +219,10 @@ TEST_SUITE("queue/completion_queue") {
     rig.write(0, 5);
     rig.write(1, 6);
     std::uint32_t inner = 99;
-    rig.queue.reap(rig.bell, 1, [&](const cqe&) { inner = rig.reap(); });
+    rig.queue.reap(rig.bell, 1, [&](const cqe&) {
+      inner = rig.reap();
+      return true;
+    });
     CHECK(inner == 0);
     CHECK(rig.reap() == 1);
     CHECK(rig.got == std::vector<std::uint32_t>{6});
@@ -213,7 +233,7 @@ TEST_SUITE("queue/completion_queue") {
     rig.write(0, 5);
     const completion_queue<shared, other_reader> queue(rig.ring.get(), rig.control.get(), rig.shape);
     other_reader::reaping = &reinterpret_cast<queue_counters*>(rig.control.get())->reaping;
-    const std::uint32_t read = queue.reap(rig.bell, 1, [](const cqe&) {});
+    const std::uint32_t read = queue.reap(rig.bell, 1, [](const cqe&) { return true; });
     other_reader::reaping = nullptr;
     CHECK(read == 0);
   }
@@ -231,6 +251,7 @@ TEST_SUITE("queue/completion_queue") {
           const std::uint32_t got = rig.queue.reap(rig.bell, 8, [&](const cqe& e) {
             order.push_back(e.dw0());
             read.fetch_add(1);
+            return true;
           });
           if (got == 0) std::this_thread::yield();
         }

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -17,6 +18,15 @@ using nkv_test::stepping_clock;
 namespace {
 
 using test_deadline = deadline<stepping_clock>;
+
+/// A clock with which somebody else acts whenever a look was in vain.
+struct acting_clock {
+  static inline std::function<void()> act;
+  static inline std::uint64_t ns = 0;
+  static std::uint64_t now_ns() noexcept { return ++ns; }
+  static void relax(std::uint32_t) noexcept { act(); }
+};
+using acting_deadline = deadline<acting_clock>;
 
 /// A controller that writes completions of nobody's without end: whenever it is told that there is room.
 struct flooding_doorbell {
@@ -463,11 +473,138 @@ TEST_SUITE("queue/queue_pair_ref") {
     CHECK(ref.take(*t).status == status(client_status::would_block));
     CHECK(ref.wait(*t, test_deadline::after_ns(20)).status == status(client_status::timed_out));
     CHECK(ref.wait_and_take(*t, test_deadline::after_ns(20)).status == status(client_status::timed_out));
+    ticket sent;
     completion c;
-    CHECK(!ref.wait_for_sent(*t, test_deadline::after_ns(20), c));
+    CHECK(ref.run(exist_of(2), test_deadline::after_ns(20), sent, c));
     CHECK(c.status == status(client_status::timed_out));
+    CHECK(ref.poll(sent).status == status(client_status::cancelled));
     CHECK(!ref.quiesced(*t));
     CHECK(ref.counters().stray_completions > 100);
+  }
+
+  TEST_CASE_TEMPLATE("run: to its end, among others' completions", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(4);
+    const result<ticket> before = rig.ref.submit(exist_of(1));
+    REQUIRE(before.has_value());
+    for (std::uint32_t i = 0; i < 100; ++i) {
+      std::uint32_t looks = 0;
+      acting_clock::act = [&] {
+        if (looks++ != 1) return;
+        rig.controller.fetch();
+        // The one that was sent before, in the middle of it.
+        if (i == 50) CHECK(rig.controller.complete(0, {}, 1234));
+        CHECK(rig.controller.complete(rig.controller.pending().size() - 1, {}, i));
+      };
+      ticket t;
+      completion c;
+      REQUIRE(rig.ref.run(exist_of(2), acting_deadline::after_ns(1'000'000), t, c));
+      REQUIRE(c.status.ok());
+      REQUIRE(c.dw0 == i);
+      REQUIRE(looks == 2);
+      REQUIRE(rig.ref.peek(t).status == status(client_status::stale_ticket));
+      REQUIRE(rig.ref.outstanding() == 1);
+    }
+    CHECK(rig.ref.take(*before).dw0 == 1234);
+    CHECK(rig.ref.outstanding() == 0);
+    CHECK(rig.ref.counters().stray_completions == 0);
+    CHECK(rig.controller.broken() == "");
+  }
+
+  TEST_CASE_TEMPLATE("run: a CID's next use is another", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(2);
+    std::uint16_t wire[2] = {};
+    std::uint32_t n = 0;
+    acting_clock::act = [&] {
+      if (rig.controller.fetch() == 0) return;
+      wire[n++] = rig.controller.pending()[0].cid();
+      CHECK(rig.controller.complete(0));
+    };
+    ticket first;
+    ticket second;
+    completion c;
+    REQUIRE(rig.ref.run(exist_of(1), acting_deadline::after_ns(1'000'000), first, c));
+    REQUIRE(rig.ref.run(exist_of(2), acting_deadline::after_ns(1'000'000), second, c));
+    CHECK(first.generation != second.generation);
+    CHECK(wire[0] != wire[1]);
+    // The answer to the first once more is nobody's.
+    rig.controller.post(wire[0]);
+    CHECK(rig.ref.reap(1) == 1);
+    CHECK(rig.ref.counters().stray_completions == 1);
+  }
+
+  TEST_CASE("run: completed once more behind a completion that another thread has read -> the first counts") {
+    queue_rig<shared> rig(4);
+    acting_clock::act = [&] {
+      REQUIRE(rig.controller.fetch() == 1);
+      const std::uint16_t cid = rig.controller.pending()[0].cid();
+      CHECK(rig.controller.complete(0, {}, 7));
+      CHECK(rig.ref.reap(1) == 1);
+      rig.controller.post(cid, status(status_code_type::generic, 6), 8);
+    };
+    ticket t;
+    completion c;
+    REQUIRE(rig.ref.run(exist_of(1), acting_deadline::after_ns(1'000'000), t, c));
+    CHECK(c.status.ok());
+    CHECK(c.dw0 == 7);
+    CHECK(rig.ref.counters().stray_completions == 1);
+    CHECK(rig.ref.outstanding() == 0);
+  }
+
+  TEST_CASE_TEMPLATE("run: a status that is none of success, and a queue without room", Sharing, exclusive, shared) {
+    queue_rig<Sharing> rig(2);
+    acting_clock::act = [&] {
+      if (rig.controller.fetch() != 0) CHECK(rig.controller.complete(0, status(status_code_type::generic, 0x87), 5));
+    };
+    ticket t;
+    completion c;
+    REQUIRE(rig.ref.run(exist_of(1), acting_deadline::after_ns(1'000'000), t, c));
+    CHECK(c.status == status(status_code_type::generic, 0x87));
+    CHECK(c.dw0 == 5);
+    REQUIRE(rig.ref.submit(exist_of(2)).has_value());
+    CHECK(!rig.ref.run(exist_of(3), acting_deadline::after_ns(1'000'000), t, c));
+    CHECK(rig.ref.refusal() == status(client_status::queue_full));
+  }
+
+  TEST_CASE_TEMPLATE("run: too late -> timed_out, and the CID in quarantine until the answer", Sharing, exclusive,
+                     shared) {
+    for (const bool others : {false, true}) {
+      queue_rig<Sharing> rig(4);
+      const result<ticket> before = rig.ref.submit(exist_of(1));
+      REQUIRE(before.has_value());
+      acting_clock::act = [&] {
+        if (rig.controller.fetch() != 0 && others) CHECK(rig.controller.complete(0));
+      };
+      ticket t;
+      completion c;
+      REQUIRE(rig.ref.run(exist_of(2), acting_deadline::after_ns(1000), t, c));
+      CHECK(c.status == status(client_status::timed_out));
+      CHECK(rig.ref.poll(t).status == status(client_status::cancelled));
+      CHECK(!rig.ref.quiesced(t));
+      CHECK(rig.ref.outstanding() == 2);
+      // Nobody else has its CID.
+      const result<ticket> after = rig.ref.submit(exist_of(3));
+      REQUIRE(after.has_value());
+      CHECK(after->index != t.index);
+      while (!rig.controller.pending().empty()) REQUIRE(rig.controller.complete(0));
+      CHECK(rig.ref.quiesced(t));
+      CHECK(rig.ref.counters().late_completions == 1);
+      CHECK(rig.ref.take(*before).status.ok());
+      CHECK(rig.ref.outstanding() == 1);
+    }
+  }
+
+  TEST_CASE_TEMPLATE("run: the controller is lost meanwhile -> disconnected, and the CID stays", Sharing, exclusive,
+                     shared) {
+    queue_rig<Sharing> rig(4);
+    acting_clock::act = [&] { rig.ref.set_liveness(queue_liveness::lost); };
+    ticket t;
+    completion c;
+    REQUIRE(rig.ref.run(exist_of(1), acting_deadline::after_ns(1'000'000), t, c));
+    CHECK(c.status == status(client_status::disconnected));
+    CHECK(!rig.ref.quiesced(t));
+    CHECK(rig.ref.outstanding() == 1);
+    CHECK(!rig.ref.run(exist_of(1), acting_deadline::after_ns(1'000'000), t, c));
+    CHECK(rig.ref.refusal() == status(client_status::disconnected));
   }
 
   TEST_CASE("a ref is a plain value") {

@@ -652,3 +652,41 @@ TEST_SUITE("target/kv_executor") {
     CHECK(f.r.reply.status == generic(0x04));
   }
 }
+
+TEST_SUITE("target/kv_executor") {
+  TEST_CASE("Execute with a payload that is none -> 0/02h, and the operation is not run") {
+    for (const key_encoding e : {key_encoding::inline_cdw, key_encoding::payload_head}) {
+      CAPTURE(static_cast<int>(e));
+      unsigned runs = 0;
+      target::namespace_options o = fixture::options(e);
+      o.operations[1].run = [&runs](byte_span, byte_span input) {
+        ++runs;
+        return std::vector<std::byte>(input.begin(), input.end());
+      };
+      fixture f(o);
+      const auto execute = [&](std::string_view payload, std::uint32_t payload_bytes, std::uint32_t op = 1) {
+        f.set_data(payload);
+        f.data.resize(4096);
+        sqe c = fixture::command(0x83, payload_bytes);
+        c.dw[12] = 8;
+        c.dw[13] = op;
+        return f.run(c).status;
+      };
+      const std::string_view good("\x01\0kinput", 8);
+      CHECK(execute(good, 8).is_key_does_not_exist());
+      CHECK(execute(good, 8, 2) == generic(generic_status::invalid_opcode));
+      const status invalid = generic(generic_status::invalid_field);
+      CHECK(execute(good, 0) == invalid);
+      CHECK(execute(good, 2) == invalid);
+      CHECK(execute(std::string_view("\0\0kinput", 8), 8) == invalid);
+      CHECK(execute(std::string_view("\x07\0kinput", 8), 8) == invalid);
+      CHECK(execute(std::string_view("\xff\xffkinput", 8), 8) == invalid);
+      f.context.max_transfer_bytes = 7;
+      CHECK(execute(good, 8) == invalid);
+      f.context.max_transfer_bytes = 0;
+      CHECK(execute(good, 5000) == generic(generic_status::sgl_length_invalid));
+      CHECK(execute(good, 0xffff'ffff) == invalid);
+      CHECK(runs == 0);
+    }
+  }
+}

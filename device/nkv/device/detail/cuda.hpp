@@ -29,9 +29,22 @@ struct world {
   NKV_HD static void store_mmio(std::uint32_t* p, std::uint32_t value) noexcept {
     __asm__ volatile("st.mmio.relaxed.sys.u32 [%0], %1;" ::"l"(p), "r"(value) : "memory");
   }
-  NKV_HD static void store_wide(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
-                                std::uint32_t d) noexcept {
-    __asm__ volatile("st.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+  NKV_HD static void store_wide(std::uint32_t* p, const std::uint32_t (&dw)[16]) noexcept {
+    __asm__ volatile(
+        "st.v4.u32 [%0], {%1, %2, %3, %4};\n\t"
+        "st.v4.u32 [%0+16], {%5, %6, %7, %8};\n\t"
+        "st.v4.u32 [%0+32], {%9, %10, %11, %12};\n\t"
+        "st.v4.u32 [%0+48], {%13, %14, %15, %16};" ::"l"(p),
+        "r"(dw[0]), "r"(dw[1]), "r"(dw[2]), "r"(dw[3]), "r"(dw[4]), "r"(dw[5]), "r"(dw[6]), "r"(dw[7]), "r"(dw[8]),
+        "r"(dw[9]), "r"(dw[10]), "r"(dw[11]), "r"(dw[12]), "r"(dw[13]), "r"(dw[14]), "r"(dw[15])
+        : "memory");
+  }
+  /// Four words with one access, each of them a relaxed load.
+  NKV_HD static void load_system_up_to(const std::uint32_t* last, std::uint32_t (&out)[4]) noexcept {
+    __asm__ volatile("ld.relaxed.sys.v4.u32 {%0, %1, %2, %3}, [%4+-12];"
+                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                     : "l"(last)
+                     : "memory");
   }
 
   /// The lanes of this warp that are here now.
@@ -82,7 +95,28 @@ struct world {
     __asm__("mov.u32 %0, %%ntid.z;" : "=r"(nz));
     return nx * ny * nz;
   }
+  NKV_HD static std::uint32_t block_in_grid() noexcept {
+    std::uint32_t x, y, z, nx, ny;
+    __asm__("mov.u32 %0, %%ctaid.x;" : "=r"(x));
+    __asm__("mov.u32 %0, %%ctaid.y;" : "=r"(y));
+    __asm__("mov.u32 %0, %%ctaid.z;" : "=r"(z));
+    __asm__("mov.u32 %0, %%nctaid.x;" : "=r"(nx));
+    __asm__("mov.u32 %0, %%nctaid.y;" : "=r"(ny));
+    return x + nx * (y + ny * z);
+  }
   NKV_HD static void sync_block() noexcept { __asm__ volatile("barrier.sync 0;" ::: "memory"); }
+
+  /// Whether a barrier of the block also counts.
+  static constexpr bool counts_in_block = true;
+  /// sync_block(); how many of the block's threads pass true.
+  NKV_HD static std::uint32_t count_in_block(bool value) noexcept {
+    std::uint32_t total;
+    __asm__ volatile("{ .reg .pred p; setp.ne.u32 p, %1, 0; barrier.red.popc.u32 %0, 0, p; }"
+                     : "=r"(total)
+                     : "r"(static_cast<std::uint32_t>(value))
+                     : "memory");
+    return total;
+  }
 
   static constexpr std::uint32_t lanes_of_warp = 32;
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <nkv/base/atomic.hpp>
 #include <nkv/base/config.hpp>
+#include <nkv/base/scope.hpp>
 
 #include <cstdint>
 
@@ -34,12 +36,21 @@ struct world {
     __hip_atomic_store(p, value, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_SYSTEM);
   }
   NKV_HD static void store_mmio(std::uint32_t* p, std::uint32_t value) noexcept { store_system(p, value); }
-  NKV_HD static void store_wide(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
-                                std::uint32_t d) noexcept {
+  NKV_HD static void store_wide(std::uint32_t* p, const std::uint32_t (&dw)[16]) noexcept {
     // The vector type keeps the store whole: gfx942's compiler makes pieces of 12, 8 and 4 bytes of four dwords.
     using quad = std::uint32_t __attribute__((ext_vector_type(4)));
-    __builtin_nontemporal_store(quad{a, b, c, d}, reinterpret_cast<quad*>(p));
+    auto* const quads = reinterpret_cast<quad*>(p);
+    __builtin_nontemporal_store(quad{dw[0], dw[1], dw[2], dw[3]}, quads);
+    __builtin_nontemporal_store(quad{dw[4], dw[5], dw[6], dw[7]}, quads + 1);
+    __builtin_nontemporal_store(quad{dw[8], dw[9], dw[10], dw[11]}, quads + 2);
+    __builtin_nontemporal_store(quad{dw[12], dw[13], dw[14], dw[15]}, quads + 3);
   }
+  NKV_HD static void load_system_up_to(const std::uint32_t* last, std::uint32_t (&out)[4]) noexcept {
+    native_atomics::load_relaxed_up_to(last, out, system_scope);
+  }
+
+  /// Whether a barrier of the block also counts: none here does, and block_group adds up what its waves say.
+  static constexpr bool counts_in_block = false;
 
   static constexpr std::uint32_t lanes_of_warp = __AMDGCN_WAVEFRONT_SIZE;
 
@@ -79,6 +90,13 @@ struct world {
   NKV_HD static std::uint32_t threads_of_block() noexcept {
     return static_cast<std::uint32_t>(__builtin_amdgcn_workgroup_size_x()) * __builtin_amdgcn_workgroup_size_y() *
            __builtin_amdgcn_workgroup_size_z();
+  }
+  NKV_HD static std::uint32_t block_in_grid() noexcept {
+    // The grid is counted in threads here.
+    const std::uint32_t nx = __builtin_amdgcn_grid_size_x() / __builtin_amdgcn_workgroup_size_x();
+    const std::uint32_t ny = __builtin_amdgcn_grid_size_y() / __builtin_amdgcn_workgroup_size_y();
+    return __builtin_amdgcn_workgroup_id_x() +
+           nx * (__builtin_amdgcn_workgroup_id_y() + ny * __builtin_amdgcn_workgroup_id_z());
   }
   NKV_HD static void sync_block() noexcept {
     __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup");

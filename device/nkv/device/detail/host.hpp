@@ -31,10 +31,16 @@ struct world {
     native_atomics::store_release(p, value, system_scope);
   }
   static void store_mmio(std::uint32_t* p, std::uint32_t value) noexcept { store_system(p, value); }
-  static void store_wide(std::uint32_t* p, std::uint32_t a, std::uint32_t b, std::uint32_t c,
-                         std::uint32_t d) noexcept {
-    native_atomics::store_plain(p, a, b, c, d);
+  static void store_wide(std::uint32_t* p, const std::uint32_t (&dw)[16]) noexcept {
+    native_atomics::store_plain(p, dw);
   }
+  static void load_system_up_to(const std::uint32_t* last, std::uint32_t (&out)[4]) noexcept {
+    native_atomics::load_relaxed_up_to(last, out, system_scope);
+  }
+
+  /// Whether a barrier of the block also counts.
+  static constexpr bool counts_in_block = true;
+  static std::uint32_t count_in_block(bool value) noexcept { return value ? 1 : 0; }
 
   static constexpr std::uint32_t lanes_of_warp = 1;
 
@@ -46,6 +52,7 @@ struct world {
 
   static std::uint32_t thread_in_block() noexcept { return 0; }
   static std::uint32_t threads_of_block() noexcept { return 1; }
+  static std::uint32_t block_in_grid() noexcept { return 0; }
   static void sync_block() noexcept {}
 };
 

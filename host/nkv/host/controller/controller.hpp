@@ -13,6 +13,11 @@
 #include <nkv/host/controller/namespace_info.hpp>
 #include <nkv/host/controller/queue_pair.hpp>
 #include <nkv/host/memory/attachment.hpp>
+#include <nkv/host/memory/gpu_doorbells.hpp>
+#include <nkv/host/memory/gpu_driver.hpp>
+#include <nkv/host/memory/gpu_memory.hpp>
+#include <nkv/host/memory/pinned_memory.hpp>
+#include <nkv/host/memory/placement.hpp>
 #include <nkv/host/memory/registration.hpp>
 #include <nkv/host/memory_transport.hpp>
 #include <nkv/host/result.hpp>
@@ -26,6 +31,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,7 +39,7 @@ namespace nkv::inline NKV_ABI {
 namespace host {
 
 /// Bytes that were copied, bytes that are kept because a lost peer might still write into them, and what happened on
-/// the queues that does not happen to every command. A snapshot.
+/// the queues that does not happen to every command; on those in GPU memory it is counted at their end. A snapshot.
 struct controller_statistics {
   std::uint64_t staged_in_bytes = 0;   ///< copied to where the controller reaches them
   std::uint64_t staged_out_bytes = 0;  ///< copied back
@@ -120,6 +126,7 @@ class controller {
   ///         - client/wrong_command_set  it is not KV: nothing was sent to it
   ///         - client/encoding_unknown   the probe's answers fit no encoding: say which, see namespace_options
   ///         - client/protocol_error     its Identify data has no key format
+  ///         - client/unsupported        a queue in GPU memory, which its calls cannot use: see create_queue_pair()
   ///         - what queue_pair::create() returns
   template <class Sharing = exclusive>
   [[nodiscard]] host::result<kv_namespace<Sharing>> open_namespace(std::uint32_t nsid,
@@ -142,15 +149,38 @@ class controller {
                                                            deadline until = default_deadline()) const {
     return registration::caller_memory(core_->attached(), memory, size_bytes, fd, fd_offset, options, until);
   }
+  /// Host memory that kernels reach too. @see pinned_memory::create
+  [[nodiscard]] host::result<pinned_memory> allocate_pinned(std::size_t size_bytes,
+                                                            const std::vector<std::shared_ptr<gpu_driver>>& gpus,
+                                                            const memory_options& options = {},
+                                                            deadline until = default_deadline()) const {
+    return pinned_memory::create(core_->attached(), size_bytes, gpus, options, until);
+  }
+  /// GPU memory that the target reaches by itself. @see gpu_memory::create
+  [[nodiscard]] host::result<gpu_memory> allocate_on_gpu(std::shared_ptr<gpu_driver> gpu, std::size_t size_bytes,
+                                                         gpu_memory_kind kind = gpu_memory_kind::plain,
+                                                         deadline until = default_deadline()) const {
+    return gpu_memory::create(core_->attached(), std::move(gpu), size_bytes, kind, until);
+  }
+  /// The doorbells of all queues, for kernels of one GPU. @see gpu_doorbells::create
+  [[nodiscard]] host::result<gpu_doorbells> map_doorbells(std::shared_ptr<gpu_driver> gpu) const {
+    return gpu_doorbells::create(core_->attached(), std::move(gpu));
+  }
+  /// What of that this machine, GPU and target can do, and why not. @see host::what_works
+  [[nodiscard]] std::vector<placement> what_works(const std::shared_ptr<gpu_driver>& gpu, const std::string& no_driver,
+                                                  deadline until = default_deadline(),
+                                                  const doorbell_bar& bar = {}) const {
+    return host::what_works(gpu, no_driver, core_->attached(), until, bar);
+  }
   /// A queue pair without a namespace. @see queue_pair::create
   template <class Sharing = exclusive>
   [[nodiscard]] host::result<queue_pair<Sharing>> create_queue_pair(const queue_options& options = {},
                                                                     deadline until = default_deadline()) const {
-    limits what;
-    what.page_bytes = core_->page_bytes();
-    what.set_sgls(core_->identity().sgls);
-    what.set_mdts(core_->identity().mdts, core_->capabilities().min_page_bytes());
-    return queue_pair<Sharing>::create(core_, options, what, until);
+    return queue_pair<Sharing>::create(core_, options, limits_of_controller(), until);
+  }
+  /// What create_queue_pair() takes of queue_options::room, a multiple of a page.
+  [[nodiscard]] std::size_t queue_room_bytes(const queue_options& options) const noexcept {
+    return host::queue_room_bytes(*core_, options, limits_of_controller());
   }
 
   // Its life
@@ -176,6 +206,14 @@ class controller {
 
  private:
   explicit controller(std::shared_ptr<controller_core> core) noexcept : core_(std::move(core)) {}
+
+  [[nodiscard]] limits limits_of_controller() const noexcept {
+    limits what;
+    what.page_bytes = core_->page_bytes();
+    what.set_sgls(core_->identity().sgls);
+    what.set_mdts(core_->identity().mdts, core_->capabilities().min_page_bytes());
+    return what;
+  }
 
   void end() noexcept {
     if (core_ == nullptr) return;

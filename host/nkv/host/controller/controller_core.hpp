@@ -215,7 +215,7 @@ class controller_core {
     if (interrupts) {
       if (const status s = attachment_->transport().set_interrupt(qid, event_fd, until); !s.ok()) return s;
     }
-    qids_[qid] = true;
+    qids_[qid].taken = true;
     const queue_shape shape = memory.shape();
     status s = execute_locked(admin_create_cq(qid, shape.cq_entries, memory.cq_address(), interrupts,
                                               interrupts ? qid : std::uint16_t{0}),
@@ -223,17 +223,16 @@ class controller_core {
                    .status;
     if (!s.ok()) {
       fate_known = !s.is_client();
-      if (fate_known) qids_[qid] = false;
+      if (fate_known) qids_[qid].taken = false;
       return s;
     }
     s = execute_locked(admin_create_sq(qid, shape.sq_entries, memory.sq_address(), qid), {}, until).status;
     if (!s.ok()) {
       fate_known = !s.is_client() && execute_locked(admin_delete_cq(qid), {}, until).status.ok();
-      if (fate_known) qids_[qid] = false;
+      if (fate_known) qids_[qid].taken = false;
       return s;
     }
     live_.push_back(qid);
-    newest_qid_ = qid;
     return granted_queue{qid, interrupts, epoch_};
   }
 
@@ -529,7 +528,7 @@ class controller_core {
       max_queue_pairs_ = std::min(asked, granted);
     }
     // A controller that does not know the feature says at Create how many it has.
-    qids_.assign(max_queue_pairs_ + 1, false);
+    qids_.assign(max_queue_pairs_ + 1, {});
     return {};
   }
 
@@ -540,12 +539,15 @@ class controller_core {
     admin_.ref().ring();
   }
 
+  /// The lowest id of those that no reset took from a queue, or else of those whose reset is longest ago: a thread that
+  /// looked just before a reset may still ring the queue that is gone, and the next queue is to have another's
+  /// doorbell.
   [[nodiscard]] std::uint16_t free_qid() const noexcept {
-    for (std::size_t i = 1; i < qids_.size(); ++i) {
-      const std::size_t q = (oldest_qid_ + i - 1) % (qids_.size() - 1) + 1;
-      if (!qids_[q]) return static_cast<std::uint16_t>(q);
+    std::size_t best = 0;
+    for (std::size_t q = 1; q < qids_.size(); ++q) {
+      if (!qids_[q].taken && (best == 0 || qids_[q].reset_in < qids_[best].reset_in)) best = q;
     }
-    return 0;
+    return static_cast<std::uint16_t>(best);
   }
 
   bool delete_locked(std::uint16_t qid, deadline until) {
@@ -555,19 +557,23 @@ class controller_core {
     // With its submission queue gone no command can write into memory; what is left of the completion queue only keeps
     // the id from being used again, and the memory from being given back.
     if (!execute_locked(admin_delete_cq(qid), {}, until).status.ok()) return false;
-    if (qid < qids_.size()) qids_[qid] = false;
+    if (qid < qids_.size()) qids_[qid].taken = false;
     return true;
   }
 
   void forget_queues() {
     ++epoch_;
-    // A thread that looked just before may still ring a queue that is gone. So long as there are ids that were not in
-    // use, the next queue has another's doorbell.
-    oldest_qid_ = newest_qid_;
+    for (qid_state& q : qids_) {
+      if (q.taken) q = {false, epoch_};
+    }
     live_.clear();
     events_.clear();
-    qids_.assign(qids_.size(), false);
   }
+
+  struct qid_state {
+    bool taken = false;  // in use, or of unknown fate
+    epoch reset_in = 0;  // the newest epoch that began while it was taken
+  };
 
   static constexpr std::uint32_t min_ready_ms = 500;
   static constexpr std::uint32_t looks_before_sleep = 20;
@@ -584,9 +590,7 @@ class controller_core {
   std::mutex control_;  // what follows, and the registers
   admin_queue admin_;
   epoch epoch_ = 1;
-  std::vector<bool> qids_;           // by id: in use, or of unknown fate
-  std::uint16_t newest_qid_ = 0;     // granted last
-  std::uint16_t oldest_qid_ = 0;     // ids are given out from the one behind it
+  std::vector<qid_state> qids_;      // by id
   std::vector<std::uint16_t> live_;  // created and not deleted
   std::vector<ticket> events_;       // Asynchronous Event Requests
   bool enabled_ = false;

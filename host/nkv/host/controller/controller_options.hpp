@@ -3,10 +3,14 @@
 
 #include <nkv/base/config.hpp>
 #include <nkv/host/clock.hpp>
+#include <nkv/host/controller/queue_memory.hpp>
+#include <nkv/host/memory/gpu_driver.hpp>
+#include <nkv/host/memory/ordering.hpp>
 #include <nkv/kv/key_encoding.hpp>
 #include <nkv/kv/quirks.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 namespace nkv::inline NKV_ABI {
@@ -33,6 +37,16 @@ struct queue_options {
   /// Have the controller raise an interrupt at completions: see queue_pair::event(). It costs the target a system call
   /// each time, and who polls needs none.
   bool completion_event = false;
+  /// Whose kernels shall use the queue: its memory is registered with this GPU, and queue_pair::device_ref() is what
+  /// they use.
+  std::shared_ptr<gpu_driver> gpu{};
+  /// Where rings, scratch and bookkeeping live. In `gpu`'s own memory kernels poll and count without crossing PCIe, and
+  /// no host thread uses the queue: see queue_pair::ref(). The target must map the memory, which it reaches as a
+  /// dma-buf; nothing is copied in its place.
+  memory_place place = memory_place::host_memory;
+  /// In which GPU memory of the caller's, where that shall hold several queues: controller::queue_room_bytes() says how
+  /// much. Empty: in 2 MiB or more of the queue's own.
+  queue_room room{};
 };
 
 /// How a namespace is opened.

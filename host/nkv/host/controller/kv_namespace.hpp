@@ -23,6 +23,7 @@
 #include <nkv/kv/list_padding.hpp>
 #include <nkv/kv/namespace_profile.hpp>
 #include <nkv/kv/quirks.hpp>
+#include <nkv/queue/queue_control.hpp>
 #include <nkv/queue/sharing.hpp>
 #include <nkv/queue/ticket.hpp>
 #include <nkv/spec/status_code.hpp>
@@ -59,6 +60,7 @@ class kv_namespace {
   /// @see controller::open_namespace
   [[nodiscard]] static host::result<kv_namespace> open(std::shared_ptr<controller_core> core, std::uint32_t nsid,
                                                        const namespace_options& options, deadline until) {
+    if (options.queue.place != memory_place::host_memory) return status{client_status::unsupported};
     const nkv::result<namespace_info> info = core->identify_namespace(nsid, until);
     if (!info) return info.error();
     if (!info->is_kv()) return status{client_status::wrong_command_set};
@@ -100,6 +102,10 @@ class kv_namespace {
   [[nodiscard]] const namespace_info& info() const noexcept { return info_; }
   [[nodiscard]] std::uint32_t nsid() const noexcept { return profile().nsid; }
   [[nodiscard]] const queue_pair<Sharing>& queue() const noexcept { return self_->queue; }
+
+  /// Looks whether the connection is still there, without waiting, and tells the queues. For who uses ref() and waits
+  /// long. Any thread. @return what has become of the controller
+  queue_liveness look() const noexcept { return self_->core->attached()->look(); }
 
   /// Any operation of namespace_ref, over registered memory, to its end or the deadline.
   /// @return as namespace_ref::run(); a lost connection is noticed within 20 ms

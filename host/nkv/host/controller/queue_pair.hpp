@@ -12,6 +12,7 @@
 #include <nkv/host/controller/queue_memory.hpp>
 #include <nkv/host/doorbell.hpp>
 #include <nkv/host/memory/attachment.hpp>
+#include <nkv/host/memory/gpu_doorbells.hpp>
 #include <nkv/host/result.hpp>
 #include <nkv/kv/limits.hpp>
 #include <nkv/kv/value_ref.hpp>
@@ -24,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace nkv::inline NKV_ABI {
@@ -43,6 +45,20 @@ namespace host {
   std::uint32_t room = least;
   while (room < bytes) room *= 2;
   return room;
+}
+
+/// Whether a ref's doorbells are stored to as a device's registers are.
+template <class Ref>
+struct rings_bar : std::false_type {};
+template <class Sharing, class Doorbell, class Atomics>
+  requires(Doorbell::in_bar)
+struct rings_bar<queue_pair_ref<Sharing, Doorbell, Atomics>> : std::true_type {};
+
+/// What a queue made with `options` takes of a queue_room.
+[[nodiscard]] inline std::size_t queue_room_bytes(const controller_core& core, const queue_options& options,
+                                                  const limits& limits) noexcept {
+  const queue_shape shape = queue_shape::fitting(options.entries, core.capabilities().max_queue_entries());
+  return queue_memory::room_bytes(shape, core.page_bytes(), scratch_list_bytes(limits, options.max_value_bytes));
 }
 
 /// An I/O queue pair of a controller, and its memory.
@@ -81,9 +97,13 @@ class queue_pair {
                                                        deadline until) {
     const queue_shape shape = queue_shape::fitting(options.entries, core->capabilities().max_queue_entries());
     if (!shape.valid()) return status{client_status::bad_argument};
-    host::result<queue_memory> memory = queue_memory::create(
-        core->attached(), shape, core->page_bytes(), scratch_list_bytes(limits, options.max_value_bytes), until);
+    host::result<queue_memory> memory = queue_memory::create(core->attached(), shape, core->page_bytes(),
+                                                             scratch_list_bytes(limits, options.max_value_bytes), until,
+                                                             options.gpu, options.place, options.room);
     if (!memory) return memory.error();
+    // The bookkeeping alone: the rings are the controller's to clear while it creates them.
+    ref_type(memory->parts(0), host_doorbell{}).initialize();
+    if (const status s = memory->publish(); !s.ok()) return s;
     queue_pair q;
     if (options.completion_event) {
       host::result<completion_event> made = completion_event::create();
@@ -100,17 +120,36 @@ class queue_pair {
     q.granted_ = *granted;
     q.ref_ = ref_type(memory->parts(granted->qid), host_doorbell(core->attached()->transport(), granted->qid,
                                                                  core->capabilities().doorbell_stride_bytes()));
-    // The bookkeeping alone: the rings are the controller's to clear, and it may have done so while creating them.
-    q.ref_.initialize();
-    core->attached()->watch(memory->counters());
+    core->attached()->watch(memory->counters(), memory->gpu());
     q.memory_ = *std::move(memory);
     q.core_ = std::move(core);
     return q;
   }
 
-  /// What commands are sent with. Copies are the same queue.
+  /// What host threads send commands with. Copies are the same queue. Of a queue in GPU memory it is a stand-in that
+  /// takes none: client/disconnected.
   [[nodiscard]] const ref_type& ref() const noexcept { return ref_; }
+  /// The queue for kernels, by value, where queue_options::gpu asked for it. They end before the queue pair and
+  /// `doorbells` do. Device code and host threads do not use one queue at the same time. Where it is in GPU memory a
+  /// kernel hears that the controller is lost or fenced when the GPU gets round to it (attachment::watch()), and in any
+  /// case ends by its deadlines.
+  /// @tparam Ref  device::queue_pair_ref of this Sharing, with device::bar_doorbell where `doorbells` are in a BAR
+  /// @return it, or client/bad_argument without a GPU or for doorbells that are not of the Ref's kind, or what
+  ///         gpu_doorbells::of() returns
+  template <class Ref>
+  [[nodiscard]] nkv::result<Ref> device_ref(const gpu_doorbells& doorbells) const noexcept {
+    static_assert(std::is_same_v<typename Ref::sharing_type, Sharing>, "a ref of this queue's sharing");
+    if (core_ == nullptr || doorbells.in_bar() != rings_bar<Ref>::value) return status{client_status::bad_argument};
+    const queue_pair_parts parts = memory_.device_parts(granted_.qid);
+    if (parts.sq == nullptr || parts.control == nullptr) return status{client_status::bad_argument};
+    const nkv::result<gpu_doorbells::pair> bells =
+        doorbells.of(granted_.qid, core_->capabilities().doorbell_stride_bytes());
+    if (!bells) return bells.error();
+    return Ref(parts, {bells->sq_tail, bells->cq_head});
+  }
   [[nodiscard]] std::uint16_t qid() const noexcept { return granted_.qid; }
+  /// Where the queue is, for gpu_memory::value() and pinned_memory::value().
+  [[nodiscard]] memory_place place() const noexcept { return memory_.place(); }
   /// Commands that may be outstanding at once.
   [[nodiscard]] std::uint32_t capacity() const noexcept { return ref_.capacity(); }
   [[nodiscard]] const queue_shape& shape() const noexcept { return memory_.shape(); }
@@ -119,7 +158,7 @@ class queue_pair {
   /// it.
   [[nodiscard]] const completion_event& event() const noexcept { return event_; }
 
-  /// 4096 bytes that the controller reaches and nobody else uses.
+  /// 4096 bytes that the controller reaches and nobody else uses; null where the queue is in GPU memory.
   [[nodiscard]] std::byte* spare() const noexcept { return memory_.spare(); }
   [[nodiscard]] value_ref spare_value(std::size_t length_bytes) const noexcept {
     return memory_.spare_value(length_bytes);

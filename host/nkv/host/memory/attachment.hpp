@@ -5,6 +5,7 @@
 #include <nkv/base/config.hpp>
 #include <nkv/base/status.hpp>
 #include <nkv/host/clock.hpp>
+#include <nkv/host/memory/gpu_driver.hpp>
 #include <nkv/host/memory/private_block.hpp>
 #include <nkv/host/memory/region.hpp>
 #include <nkv/host/memory_transport.hpp>
@@ -114,8 +115,8 @@ class attachment {
     {
       const std::lock_guard lock(mutex_);
       tell(queue_liveness::fenced);
-      for (const queue_counters* q : queues_) ended_.add(*q);
-      queues_.clear();  // fenced for good: whoever enables the controller anew makes new ones
+      // Fenced for good: whoever enables the controller anew makes new ones.
+      for (watched& w : queues_) w.fenced = true;
       buried.swap(buried_);
     }
     for (region& r : buried) {
@@ -131,23 +132,32 @@ class attachment {
   }
 
   /// Keeps a queue's liveness up to date until unwatch().
-  void watch(queue_counters& queue) {
+  /// @param gpu where the counters are in its memory, which no host thread follows: its driver stores the word then,
+  ///            and a running kernel sees it some time later, or not before its deadline where the GPU has no room for
+  ///            another's work. Nothing is reused any sooner for that: who has not heard of a fence keeps its buffers.
+  void watch(queue_counters* queue, std::shared_ptr<gpu_driver> gpu = nullptr) {
     const std::lock_guard lock(mutex_);
-    queues_.push_back(&queue);
-    set(queue, liveness());
+    queues_.push_back({queue, std::move(gpu), false});
+    set(queues_.back(), liveness());
   }
-  void unwatch(queue_counters& queue) noexcept {
+  /// @pre no kernel uses the queue, if it is one for kernels
+  void unwatch(queue_counters* queue) noexcept {
     const std::lock_guard lock(mutex_);
-    const auto at = std::find(queues_.begin(), queues_.end(), &queue);
-    if (at == queues_.end()) return;  // fenced, and counted then
-    ended_.add(queue);
+    const auto at = std::find_if(queues_.begin(), queues_.end(), [&](const watched& w) { return w.counters == queue; });
+    if (at == queues_.end()) return;
+    if (at->gpu == nullptr) {
+      ended_.add(*queue);
+    } else if (queue_counters copy; at->gpu->copy_out(&copy, reinterpret_cast<std::byte*>(queue), sizeof copy).ok()) {
+      ended_.add(copy);
+    }
     queues_.erase(at);
   }
-  /// What the queues that are watched have counted, and those that were.
+  /// What the queues that are watched have counted, and those that were; one in GPU memory is counted at its end.
   [[nodiscard]] queue_sums queue_counts() const noexcept {
     const std::lock_guard lock(mutex_);
     queue_sums sums = ended_;
-    for (const queue_counters* q : queues_) sums.add(*q);
+    for (const watched& w : queues_)
+      if (w.gpu == nullptr) sums.add(*w.counters);
     return sums;
   }
 
@@ -250,6 +260,11 @@ class attachment {
   }
 
  private:
+  struct watched {
+    queue_counters* counters;
+    std::shared_ptr<gpu_driver> gpu;  // in whose memory they are; null: the host's
+    bool fenced;                      // and told so: it is not told of what becomes of the controller later
+  };
   static constexpr std::uint32_t owner_mark = 0x4e4b5631;
   static constexpr std::uint64_t teardown_ms = 1000;
 
@@ -263,11 +278,19 @@ class attachment {
   /// @pre mutex_ is held
   void tell(queue_liveness what) noexcept {
     liveness_.store(what, std::memory_order_release);
-    for (queue_counters* q : queues_) set(*q, what);
+    for (const watched& w : queues_)
+      if (!w.fenced) set(w, what);
   }
-  static void set(queue_counters& queue, queue_liveness what) noexcept {
-    // Release: what was done to fence the controller comes before anybody sees the queue as fenced and reuses a buffer.
-    native_atomics::store_release(&queue.liveness, static_cast<std::uint32_t>(what), system_scope);
+  void set(const watched& queue, queue_liveness what) const noexcept {
+    std::uint32_t* const word = &queue.counters->liveness;
+    const auto value = static_cast<std::uint32_t>(what);
+    if (queue.gpu == nullptr) {
+      // Release: what was done to fence the controller comes before anybody sees the queue as fenced and reuses a
+      // buffer.
+      native_atomics::store_release(word, value, system_scope);
+    } else if (!forked()) {  // a driver is not a child's to call
+      static_cast<void>(queue.gpu->store_word(word, value));
+    }
   }
 
   void forget(const dma_memory& memory) noexcept {
@@ -282,7 +305,7 @@ class attachment {
   std::atomic<queue_liveness> liveness_{queue_liveness::open};
   counters counters_;
   mutable std::mutex mutex_;  // what follows; never held while the transport is called
-  std::vector<queue_counters*> queues_;
+  std::vector<watched> queues_;
   queue_sums ended_;
   std::vector<dma_memory> mapped_;
   std::vector<region> buried_;

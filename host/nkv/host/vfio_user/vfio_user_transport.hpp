@@ -48,6 +48,9 @@ struct vfio_user_options {
   bool allow_unsealed = false;
   /// Map the doorbells where the target lets it; without, they go over the socket, a message each.
   bool map_doorbells = true;
+  /// Let the target sleep until a doorbell's writer wakes it, where it can. Without, it looks now and then: for
+  /// doorbells that kernels ring, which can wake nobody.
+  bool wake = true;
 };
 
 /// A controller served over vfio-user: a UNIX socket for what is slow, shared memory for what is fast.
@@ -303,7 +306,7 @@ class vfio_user_transport final : public memory_transport {
   };
 
   [[nodiscard]] status open(const vfio_user_options& options, deadline until) {
-    if (const status s = negotiate(until); !s.ok()) return s;
+    if (const status s = negotiate(options, until); !s.ok()) return s;
     if (const status s = identify_device(until); !s.ok()) return s;
     if (const status s = find_doorbells(options, until); !s.ok()) return s;
     if (asleep_offset_.has_value() && doorbells_.base != nullptr) {
@@ -312,10 +315,13 @@ class vfio_user_transport final : public memory_transport {
     return become_bus_master(until);
   }
 
-  [[nodiscard]] status negotiate(deadline until) {
+  [[nodiscard]] status negotiate(const vfio_user_options& options, deadline until) {
     static_assert(vfio_user::max_message_fds == 16 && vfio_user::max_transfer_bytes == 32768, "as in the text below");
     // A capability that the client did not propose is none that a server may answer with, so ours is proposed too.
-    constexpr std::string_view data = R"({"capabilities":{"max_msg_fds":16,"max_data_xfer_size":32768,"nkv_wake":{}}})";
+    constexpr std::string_view with_wake =
+        R"({"capabilities":{"max_msg_fds":16,"max_data_xfer_size":32768,"nkv_wake":{}}})";
+    constexpr std::string_view without = R"({"capabilities":{"max_msg_fds":16,"max_data_xfer_size":32768}})";
+    const std::string_view data = options.wake ? with_wake : without;
     const vfio_user::version proposed;
     exchange call(*this, until);
     // The text's own terminator goes with it.
@@ -335,7 +341,7 @@ class vfio_user_transport final : public memory_transport {
     json = json.substr(0, json.find('\0'));
     peer_max_fds_ = vfio_user::default_message_fds;
     if (const auto fds = vfio_user::find_json_number(json, {"capabilities", "max_msg_fds"})) peer_max_fds_ = *fds;
-    asleep_offset_ = vfio_user::find_json_number(json, {"capabilities", "nkv_wake", "asleep_offset"});
+    if (options.wake) asleep_offset_ = vfio_user::find_json_number(json, {"capabilities", "nkv_wake", "asleep_offset"});
     server_pid_ = socket_.sender();
     if (server_pid_ > 0) peer_.reset(static_cast<int>(::syscall(SYS_pidfd_open, server_pid_, 0)));
     return {};

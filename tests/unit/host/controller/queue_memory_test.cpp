@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <nkv/host/controller/queue_memory.hpp>
+#include <support/modelled_gpu.hpp>
 #include <support/scripted_controller.hpp>
 
 #include <doctest/doctest.h>
@@ -84,6 +85,149 @@ TEST_SUITE("host/controller/queue_memory") {
     f.s->refuse_map = true;
     CHECK(f.make({4, 4}).error() == status(client_status::system_error));
     CHECK(f.a->count().buried == 0);
+  }
+
+  TEST_CASE("in GPU memory: parts are the device's, zero, of memory that no processor touches; parts() is a stand-in") {
+    nkv_test::modelled gpu;
+    gpu.model->no_host_access = true;
+    gpu.model->fresh_byte = 0xee;
+    fixture f;
+    const auto driver = gpu.cuda();
+    {
+      auto m = queue_memory::create(f.a, {8, 16}, 4096, 512, host::deadline::after_ms(1000), driver,
+                                    host::memory_place::gpu_plain);
+      REQUIRE(m);
+      CHECK(m->place() == host::memory_place::gpu_plain);
+      CHECK(m->spare() == nullptr);
+      CHECK(m->gpu() == driver);
+      REQUIRE(gpu.model->allocated.size() == 2);
+      REQUIRE(f.s->mapped.size() == 1);  // the rings; the bookkeeping is not the controller's
+      const auto [base, size] = *f.s->mapped.begin();
+      const queue_pair_parts p = m->device_parts(7);
+      CHECK(reinterpret_cast<std::uintptr_t>(p.sq) == base);
+      CHECK(m->sq_address() == base);
+      CHECK(m->cq_address() == reinterpret_cast<std::uintptr_t>(p.cq));
+      CHECK(p.arena.heads_address == reinterpret_cast<std::uintptr_t>(p.arena.heads));
+      CHECK(p.arena.lists_address == reinterpret_cast<std::uintptr_t>(p.arena.lists));
+      CHECK(p.arena.lists_address + 512 * 7 <= base + size);
+      CHECK(p.qid == 7);
+      CHECK(gpu.model->allocated.count(p.control) == 1);
+      CHECK(reinterpret_cast<std::byte*>(m->counters()) == p.control);
+
+      auto* const image = reinterpret_cast<queue_counters*>(m->parts(7).control);
+      CHECK(m->parts(7).sq == nullptr);
+      image->first_free = 5;
+      image->liveness = static_cast<std::uint32_t>(queue_liveness::open);
+      REQUIRE(m->publish() == status());
+      CHECK(image->liveness == static_cast<std::uint32_t>(queue_liveness::lost));
+      gpu.model->play_kernel(true);
+      CHECK(m->counters()->first_free == 5);
+      CHECK(m->counters()->liveness == static_cast<std::uint32_t>(queue_liveness::open));
+      const auto* const bytes = reinterpret_cast<const std::byte*>(base);
+      CHECK(std::all_of(bytes, reinterpret_cast<const std::byte*>(p.arena.lists) + 512 * 7,
+                        [](std::byte b) { return b == std::byte{0}; }));
+      gpu.model->play_kernel(false);
+    }
+    CHECK(gpu.model->allocated.empty());
+    CHECK(f.s->mapped.empty());
+  }
+
+  TEST_CASE("in GPU memory: what is refused, and leaves nothing behind") {
+    nkv_test::modelled gpu;
+    fixture f;
+    const auto make = [&](const std::shared_ptr<host::gpu_driver>& d, host::memory_place place) {
+      return queue_memory::create(f.a, {8, 16}, 4096, 512, host::deadline::after_ms(1000), d, place).error();
+    };
+    using enum host::memory_place;
+    CHECK(make(nullptr, gpu_plain) == status(client_status::bad_argument));
+    CHECK(make(gpu.hip(), gpu_plain) == status(client_status::unsupported));
+    CHECK(make(gpu.hip(), gpu_fine_grained) == status());
+    f.s->by_fd = false;
+    CHECK(make(gpu.cuda(), gpu_plain) == status(client_status::staged_refused));
+    f.s->by_fd = true;
+    f.s->refuse_map = true;
+    CHECK(make(gpu.cuda(), gpu_plain) == status(client_status::system_error));
+    f.s->refuse_map = false;
+    gpu.model->fails = {{"cuMemsetD8Async", 719}};
+    CHECK(make(gpu.cuda(), gpu_plain).detail() == 719);
+    gpu.model->fails.clear();
+    gpu.model->misaligned = 4096;  // a page of the processor's, not of the controller's
+    const auto between =
+        queue_memory::create(f.a, {8, 16}, 8192, 512, host::deadline::after_ms(1000), gpu.cuda(), gpu_plain);
+    CHECK(between.error() == status(client_status::unsupported));
+    CHECK(gpu.model->allocated.empty());
+    CHECK(f.s->mapped.empty());
+  }
+
+  TEST_CASE("in the caller's GPU memory: queues beside each other in one mapping; buried -> all of it is kept") {
+    nkv_test::modelled gpu;
+    gpu.model->no_host_access = true;
+    gpu.model->fresh_byte = 0xee;
+    fixture f;
+    const auto driver = gpu.cuda();
+    const std::size_t room = queue_memory::room_bytes({8, 16}, 4096, 512);
+    CHECK(room % 4096 == 0);
+    const auto soon = host::deadline::after_ms(1000);
+    auto memory = host::gpu_memory::create(f.a, driver, 2 * room, host::gpu_memory_kind::plain, soon);
+    REQUIRE(memory);
+    host::queue_room where{std::make_shared<host::gpu_memory>(*std::move(memory)), room};
+    const auto make = [&](host::memory_place place = host::memory_place::gpu_plain) {
+      return queue_memory::create(f.a, {8, 16}, 4096, 512, soon, driver, place, where);
+    };
+    std::byte* const base = where.memory->on_device();
+    auto second = make();
+    REQUIRE(second);
+    CHECK(f.s->mapped.size() == 1);
+    CHECK(second->sq_address() == reinterpret_cast<std::uintptr_t>(base) + room);
+    CHECK(reinterpret_cast<std::byte*>(second->device_parts(1).sq) == base + room);
+    CHECK(second->device_parts(1).arena.lists + 512 * 7 <= base + 2 * room);
+    gpu.model->play_kernel(true);
+    CHECK(base[room - 1] == std::byte{0xee});
+    CHECK(std::all_of(base + room, base + 2 * room, [](std::byte b) { return b == std::byte{0}; }));
+    gpu.model->play_kernel(false);
+
+    const status bad = client_status::bad_argument;
+    where.offset_bytes = room + 4096;
+    CHECK(make().error() == bad);
+    where.offset_bytes = std::size_t{0} - 4096;
+    CHECK(make().error() == bad);
+    where.offset_bytes = 64;
+    CHECK(make().error() == bad);
+    where.offset_bytes = 0;
+    CHECK(make(host::memory_place::gpu_fine_grained).error() == bad);
+    CHECK(make(host::memory_place::host_memory).error() == bad);
+    CHECK(
+        queue_memory::create(f.a, {8, 16}, 4096, 512, soon, gpu.cuda(), host::memory_place::gpu_plain, where).error() ==
+        bad);
+    const fixture other;
+    CHECK(
+        queue_memory::create(other.a, {8, 16}, 4096, 512, soon, driver, host::memory_place::gpu_plain, where).error() ==
+        bad);
+    {
+      const auto first = make();
+      REQUIRE(first);
+      CHECK(first->sq_address() == reinterpret_cast<std::uintptr_t>(base));
+    }
+    CHECK_FALSE(where.memory->kept());
+    second->bury();
+    CHECK(where.memory->kept());
+    CHECK(make().error() == bad);
+    where.memory.reset();
+    CHECK(f.s->mapped.size() == 1);
+    CHECK(gpu.model->allocated.size() == 1);  // the bookkeeping went
+  }
+
+  TEST_CASE("in GPU memory: buried -> stays allocated and mapped") {
+    nkv_test::modelled gpu;
+    fixture f;
+    auto m = queue_memory::create(f.a, {8, 16}, 4096, 512, host::deadline::after_ms(1000), gpu.cuda(),
+                                  host::memory_place::gpu_plain);
+    REQUIRE(m);
+    m->bury();
+    CHECK(m->empty());
+    CHECK(f.s->mapped.size() == 1);
+    CHECK(gpu.model->allocated.size() == 1);
+    CHECK(f.a->count().abandoned != 0);
   }
 
   TEST_CASE("zero_rings: both rings, and nothing between or behind them") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <nkv/host/controller/queue_pair.hpp>
 #include <support/attach_scripted.hpp>
+#include <support/modelled_gpu.hpp>
 
 #include <doctest/doctest.h>
 
@@ -63,6 +64,45 @@ TEST_SUITE("host/controller/queue_pair") {
     }
     CHECK(s->deleted == std::vector<std::uint16_t>{1, 0x8001});
     CHECK(s->mapped.size() == 1);  // the admin queue
+  }
+
+  TEST_CASE("create_queue_pair: in GPU memory -> ref() takes no commands and says so, and no namespace opens over it") {
+    nkv_test::modelled gpu;
+    const auto s = std::make_shared<script>();
+    s->add_kv(1);
+    auto c = attach(s);
+    REQUIRE(c);
+    host::queue_options how;
+    how.gpu = gpu.cuda();
+    how.place = host::memory_place::gpu_plain;
+    const auto check = [&](const auto& q) {
+      REQUIRE(q);
+      CHECK(q->place() == host::memory_place::gpu_plain);
+      CHECK(q->spare() == nullptr);
+      CHECK(q->capacity() == 127);
+      CHECK(s->queues.at(q->qid()).sq != nullptr);
+      CHECK(gpu.model->allocated.count(const_cast<sqe*>(s->queues.at(q->qid()).sq)) == 1);
+      REQUIRE(q->ref().liveness() == queue_liveness::lost);
+      CHECK(q->ref().submit(sqe{}).error() == status(client_status::disconnected));
+      CHECK(q->ref().reap(10) == 0);
+      CHECK(q->ref().poll(ticket{0, 0}).status.is_client());
+    };
+    check(c->create_queue_pair<exclusive>(how));
+    check(c->create_queue_pair<shared>(how));
+    CHECK(gpu.model->allocated.empty());
+    CHECK(c->create_queue_pair()->place() == host::memory_place::host_memory);
+
+    host::namespace_options ns;
+    ns.queue = how;
+    CHECK(c->open_namespace(1, ns).error() == status(client_status::unsupported));
+    how.gpu = nullptr;
+    CHECK(c->create_queue_pair(how).error() == status(client_status::bad_argument));
+    how.gpu = gpu.cuda();
+    const std::size_t created = s->created.size();
+    gpu.model->fails = {{"cuMemcpyHtoDAsync_v2", 719}};
+    CHECK(c->create_queue_pair(how).error().detail() == 719);
+    CHECK(s->created.size() == created);
+    CHECK(gpu.model->allocated.empty());
   }
 
   TEST_CASE("create_queue_pair: an event where the transport has no interrupts -> unsupported, nothing was created") {
@@ -144,8 +184,35 @@ TEST_SUITE("host/controller/queue_pair") {
     CHECK(!mapped(cq));
     const auto q = c->create_queue_pair();
     REQUIRE(q);
-    // Not 1 or 2: a thread that looked before the reset may ring those yet.
-    CHECK(q->qid() == 3);
+    CHECK(q->qid() == 2);
+  }
+
+  TEST_CASE("reset: ids that it took from queues are given out last, those of the oldest reset first") {
+    const auto s = std::make_shared<script>();
+    s->queues_granted = 4;
+    const auto c = attach(s);
+    REQUIRE(c);
+    std::optional<host::queue_pair<exclusive>> first = *c->create_queue_pair();
+    const auto second = c->create_queue_pair();
+    REQUIRE(second);
+    first.reset();
+    first = *c->create_queue_pair();
+    REQUIRE(first->qid() == 1);
+    REQUIRE(second->qid() == 2);
+    CHECK(c->reset(soon()).ok());
+    const auto third = c->create_queue_pair();
+    REQUIRE(third);
+    CHECK(third->qid() == 3);
+    CHECK(c->reset(soon()).ok());
+    const auto fourth = c->create_queue_pair();
+    const auto fifth = c->create_queue_pair();
+    const auto sixth = c->create_queue_pair();
+    const auto seventh = c->create_queue_pair();
+    REQUIRE(seventh);
+    CHECK(fourth->qid() == 4);
+    CHECK(fifth->qid() == 1);
+    CHECK(sixth->qid() == 2);
+    CHECK(seventh->qid() == 3);
   }
 
   TEST_CASE("its end: a controller that does not delete the queues -> their memory is kept until a reset") {

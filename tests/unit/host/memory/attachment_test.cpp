@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <nkv/host/memory/attachment.hpp>
+#include <support/modelled_gpu.hpp>
 #include <support/scripted_controller.hpp>
+#include <support/wipes_on_fork.hpp>
 
 #include <doctest/doctest.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -34,15 +38,15 @@ TEST_SUITE("host/memory/attachment") {
   TEST_CASE("look: lost tells every queue once, fenced when the peer is gone; neither is taken back") {
     fixture f;
     queue_counters early{}, late{};
-    f.a->watch(early);
+    f.a->watch(&early);
     CHECK(f.a->look() == queue_liveness::open);
     CHECK(early.liveness == of(queue_liveness::open));
     f.s->lost = true;
     CHECK(f.a->look() == queue_liveness::lost);
     CHECK(early.liveness == of(queue_liveness::lost));
-    f.a->watch(late);
+    f.a->watch(&late);
     CHECK(late.liveness == of(queue_liveness::lost));
-    f.a->unwatch(late);
+    f.a->unwatch(&late);
     f.s->gone = true;
     CHECK(f.a->look() == queue_liveness::fenced);
     CHECK(early.liveness == of(queue_liveness::fenced));
@@ -55,19 +59,66 @@ TEST_SUITE("host/memory/attachment") {
   TEST_CASE("reopen: queues that were fenced stay so when the controller is lost again") {
     fixture f;
     queue_counters old{}, fresh{};
-    f.a->watch(old);
+    f.a->watch(&old);
     f.a->declare_lost();
     f.a->declare_fenced();
     f.a->reopen();
     CHECK(f.a->usable().ok());
-    f.a->watch(fresh);
+    f.a->watch(&fresh);
     CHECK(fresh.liveness == of(queue_liveness::open));
     CHECK(old.liveness == of(queue_liveness::fenced));
     f.a->declare_lost();
     CHECK(fresh.liveness == of(queue_liveness::lost));
     CHECK(old.liveness == of(queue_liveness::fenced));
-    f.a->unwatch(old);
-    f.a->unwatch(fresh);
+    f.a->unwatch(&old);
+    f.a->unwatch(&fresh);
+  }
+
+  TEST_CASE("watch, in GPU memory: told by the driver, counted at its end, fenced once; a child tells nobody") {
+    nkv_test::modelled gpu;
+    gpu.model->no_host_access = true;
+    const auto driver = gpu.cuda();
+    const auto at = driver->allocate(4096, host::gpu_memory_kind::plain);
+    REQUIRE(at);
+    REQUIRE(driver->clear(*at, 4096) == status());
+    auto* const there = reinterpret_cast<queue_counters*>(*at);
+    const auto told = [&] {
+      queue_counters copy;
+      CHECK(driver->copy_out(&copy, *at, sizeof copy) == status());
+      return copy.liveness;
+    };
+    queue_counters counted{};
+    counted.stray_completions = 3;
+
+    fixture f;
+    f.a->watch(there, driver);
+    CHECK(told() == of(queue_liveness::open));
+    REQUIRE(driver->copy_in(*at, &counted, sizeof counted) == status());
+    if (nkv_test::wipes_on_fork()) {
+      const pid_t child = ::fork();
+      REQUIRE(child >= 0);
+      if (child == 0) {
+        f.a->declare_lost();
+        ::_exit(told() == of(queue_liveness::wiped) ? 0 : 1);  // the model, unlike a driver, answers a child
+      }
+      int end = -1;
+      REQUIRE(::waitpid(child, &end, 0) == child);
+      CHECK(end == 0);
+    }
+    gpu.model->stream_stalls = true;  // as a GPU whose kernels leave no room
+    f.a->declare_lost();
+    CHECK(gpu.model->waiting.size() == 1);
+    gpu.model->stream_stalls = false;
+    f.a->declare_fenced();
+    CHECK(told() == of(queue_liveness::fenced));
+    CHECK(f.a->queue_counts().stray_completions == 0);
+    f.a->reopen();
+    f.a->declare_lost();
+    CHECK(told() == of(queue_liveness::fenced));
+    f.a->unwatch(there);
+    CHECK(f.a->queue_counts().stray_completions == 3);
+    CHECK(driver->free(*at) == status());
+    CHECK(gpu.model->stored_nowhere == 0);
   }
 
   TEST_CASE("map: a range that wraps, is empty or overlaps -> bad_argument") {

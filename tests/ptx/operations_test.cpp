@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The six operations in kernels, as nvcc compiles them, against the model controller: by threads alone and in groups,
+// over every kind of queue. Run by tests/ptx/run.py.
+#include "ptx/kernels/operations.hpp"
+#include "ptx/guest_queue.hpp"
+
+#include <doctest/doctest.h>
+#include <nkv/device/queue_pair.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+using nkv::client_status;
+using nkv::operation;
+using nkv::outcome;
+using nkv::status;
+using nkv_test::asking_job;
+using nkv_test::guest_queue;
+using nkv_test::kernel_run;
+using nkv_test::nvme_model_options;
+using nkv_test::operations_job;
+using nkv_test::ptx_result;
+using nkv_test::ptx_schedule;
+
+namespace {
+
+std::string text_of(const std::string& entry) {
+  return kernel_run::read_entry(kernel_run::compiled("operations"), entry);
+}
+
+template <class Sharing>
+using ref = nkv::device::namespace_ref<Sharing>;
+
+template <class Sharing>
+ref<Sharing> ref_of(const guest_queue<Sharing>& q) {
+  return {{q.parts, nkv::device::shared_doorbell{q.model.sq_doorbell(), q.model.cq_doorbell()}}, q.profile};
+}
+
+// ---- The matrix ----
+
+enum user : std::uint8_t {
+  exclusive,   ///< each thread alone, on a queue of its own
+  block,       ///< each thread alone, on the block's queue
+  shared,      ///< each thread alone, on the queue that the map gives its warp, of two
+  each_warp,   ///< a warp with an operation a lane, on one queue for all
+  each_side,   ///< whichever lanes are there, on three sides of a branch, with an operation a lane
+  each_block,  ///< the block with an operation a thread, on the block's queue
+  together,    ///< a warp with one operation, on a queue of its own
+  users
+};
+enum encoding : std::uint8_t { inlined, head };
+enum fetching : std::uint8_t { eager, lazy };
+enum ordering : std::uint8_t { in_order, any_order };
+enum writing : std::uint8_t { whole, torn };
+enum cq_length : std::uint8_t { short_cq, long_cq };
+enum schedule : std::uint8_t { in_turn, random, bursts };
+enum trouble : std::uint8_t {
+  none,
+  stalls,    ///< some commands are answered long after the others
+  failures,  ///< some fail
+  timeouts,  ///< some are never answered
+};
+
+struct shape {
+  user who;
+  std::uint32_t threads;
+  std::uint32_t depth;
+  encoding keys;
+  fetching fetch;
+  ordering order;
+  writing cqe;
+  cq_length cq;
+  schedule how;
+  trouble what;
+};
+
+constexpr std::array<std::uint32_t, 5> thread_counts{1, 7, 32, 48, 256};
+constexpr std::array<std::uint32_t, 4> depths{2, 4, 32, 1024};
+
+// Every two values of two columns stand in one row, but for the pairs of is_left_out(): see the first test.
+constexpr shape matrix[] = {
+    {shared, 256, 32, head, lazy, in_order, whole, long_cq, random, stalls},
+    {each_block, 7, 32, inlined, eager, any_order, torn, short_cq, bursts, timeouts},
+    {together, 32, 1024, inlined, eager, in_order, whole, short_cq, in_turn, failures},
+    {exclusive, 1, 2, head, eager, any_order, torn, long_cq, in_turn, none},
+    {each_warp, 48, 4, inlined, lazy, any_order, whole, short_cq, random, none},
+    {block, 32, 4, head, lazy, in_order, torn, long_cq, bursts, timeouts},
+    {each_side, 7, 1024, head, lazy, any_order, torn, long_cq, random, failures},
+    {block, 1, 2, inlined, lazy, any_order, whole, short_cq, bursts, stalls},
+    {each_side, 48, 4, inlined, eager, in_order, torn, long_cq, in_turn, stalls},
+    {shared, 256, 4, head, eager, any_order, torn, short_cq, bursts, failures},
+    {exclusive, 7, 32, inlined, lazy, in_order, whole, short_cq, in_turn, timeouts},
+    {each_warp, 48, 1024, head, eager, in_order, torn, long_cq, bursts, timeouts},
+    {each_block, 1, 2, inlined, eager, in_order, whole, long_cq, random, failures},
+    {together, 32, 32, head, lazy, in_order, torn, long_cq, bursts, none},
+    {block, 256, 1024, inlined, eager, any_order, whole, short_cq, in_turn, none},
+    {each_block, 32, 1024, head, lazy, in_order, torn, long_cq, random, stalls},
+    {together, 1, 4, head, eager, any_order, torn, long_cq, random, timeouts},
+    {shared, 7, 2, inlined, eager, any_order, torn, short_cq, in_turn, none},
+    {block, 48, 32, inlined, eager, any_order, whole, short_cq, random, failures},
+    {each_side, 32, 32, head, eager, any_order, whole, short_cq, bursts, none},
+    {exclusive, 7, 4, head, lazy, in_order, torn, short_cq, bursts, stalls},
+    {each_warp, 32, 2, inlined, lazy, in_order, whole, short_cq, in_turn, failures},
+    {each_block, 256, 4, inlined, eager, any_order, torn, long_cq, in_turn, timeouts},
+    {exclusive, 1, 1024, head, eager, in_order, whole, long_cq, random, failures},
+    {together, 48, 2, inlined, lazy, in_order, torn, long_cq, random, stalls},
+    {each_warp, 1, 32, inlined, eager, in_order, torn, long_cq, bursts, stalls},
+    {shared, 1, 1024, head, eager, in_order, whole, short_cq, bursts, timeouts},
+    {each_side, 256, 1024, head, eager, in_order, whole, short_cq, bursts, timeouts},
+    {each_side, 1, 2, head, lazy, any_order, whole, short_cq, random, failures},
+    {each_block, 48, 4, head, eager, in_order, whole, short_cq, random, none},
+    {each_warp, 256, 4, head, lazy, in_order, whole, short_cq, in_turn, stalls},
+    {together, 7, 1024, inlined, lazy, any_order, whole, long_cq, random, stalls},
+    {block, 7, 32, inlined, lazy, any_order, whole, short_cq, bursts, failures},
+    {exclusive, 32, 1024, inlined, eager, any_order, whole, short_cq, random, stalls},
+    {each_warp, 7, 4, inlined, lazy, in_order, torn, short_cq, bursts, failures},
+    {shared, 48, 1024, inlined, lazy, any_order, torn, long_cq, bursts, stalls},
+    {exclusive, 48, 4, inlined, lazy, in_order, torn, short_cq, bursts, timeouts},
+    {exclusive, 256, 4, inlined, eager, in_order, whole, long_cq, in_turn, none},
+    {shared, 32, 1024, inlined, eager, any_order, torn, short_cq, bursts, failures},
+    {together, 256, 1024, head, eager, in_order, torn, long_cq, bursts, none},
+};
+
+constexpr std::array<std::size_t, 10> values_of{users, thread_counts.size(), depths.size(), 2, 2, 2, 2, 2, 3, 4};
+
+std::array<std::size_t, 10> columns(const shape& s) {
+  const auto index = [](const auto& all, std::uint32_t value) {
+    return static_cast<std::size_t>(std::find(all.begin(), all.end(), value) - all.begin());
+  };
+  return {s.who, index(thread_counts, s.threads), index(depths, s.depth), s.keys, s.fetch, s.order, s.cqe, s.cq, s.how,
+          s.what};
+}
+
+bool is_left_out(std::size_t a, std::size_t x, std::size_t b, std::size_t y) {
+  // The one CID of a queue of depth 2 never comes back; and hundreds of threads that pass it on take minutes.
+  return (a == 2 && depths[x] == 2 && b == 9 && y == timeouts) ||
+         (a == 1 && thread_counts[x] == 256 && b == 2 && depths[y] == 2);
+}
+
+std::string name(const shape& s) {
+  std::string text;
+  for (const std::size_t c : columns(s)) text += std::to_string(c) + " ";
+  return text + ": user " + std::to_string(s.who) + ", " + std::to_string(s.threads) + " threads, depth " +
+         std::to_string(s.depth) + ", trouble " + std::to_string(s.what);
+}
+
+// ---- What users do ----
+
+/// The operations of all users, with their memory, and what is to come of them.
+class work {
+ public:
+  enum step : std::uint32_t { store, exist, retrieve, list, execute, touch, remove, exist_after, steps };
+
+  work(kernel_run& run, std::uint32_t users, std::uint32_t rounds, bool head) : users_(users), rounds_(rounds) {
+    const std::size_t each = std::size_t{users} * rounds;
+    operations_ = run.memory().allocate_array<operation>("operations", each * steps);
+    takes_part_ = run.memory().allocate_array<std::uint8_t>("who takes part", each * steps);
+    outcomes_ = run.memory().allocate_array<outcome>("outcomes", each * steps);
+    std::byte* memory = run.memory().allocate("users' memory", each * room, 64);
+    for (std::uint32_t u = 0; u < users; ++u) {
+      for (std::uint32_t n = 0; n < rounds; ++n) {
+        turn& t = turns_.emplace_back();
+        t.memory = memory + (turns_.size() - 1) * room;
+        // Every length that there is, of the long keys too.
+        const std::uint32_t key_bytes = head ? 8 + (u * 31 + n * 89) % 248 : 8 + (u + n) % 9;
+        std::memcpy(t.memory, &u, 4);
+        std::memcpy(t.memory + 4, &n, 4);
+        for (std::uint32_t i = 8; i < key_bytes; ++i) t.memory[i] = static_cast<std::byte>(i * 7 + u);
+        t.key.assign(reinterpret_cast<const char*>(t.memory), key_bytes);
+        t.value.resize(1 + (u * 13 + n * 5) % (value_room - 1));
+        for (std::size_t i = 0; i < t.value.size(); ++i) t.value[i] = static_cast<char>(u * 3 + n * 17 + i + 1);
+        std::memcpy(t.memory + value_at, t.value.data(), t.value.size());
+        t.input = "in" + std::to_string(u);
+        std::memcpy(t.memory + execute_at + 2 + key_bytes, t.input.data(), t.input.size());
+        t.op_id = u % 2 == 0 ? 11 : 12;  // the value, or the input
+
+        const nkv::key_view key(t.memory, key_bytes);
+        const auto at = [&t](std::size_t from, std::size_t bytes) {
+          return nkv::value_ref{reinterpret_cast<std::uint64_t>(t.memory + from), bytes, 0};
+        };
+        nkv::store_options options;
+        options.must_not_exist = u % 3 == 1;
+        options.no_compress = u % 4 == 1;
+        options.ephemeral = u % 4 == 2;
+        options.ttl_s = u % 4 == 3 ? 60 + u : 0;
+        nkv::store_options again;
+        again.touch = true;
+        again.must_exist = u % 2 == 1;
+        again.ttl_s = 9;
+        operation* const ops = operations_ + (turns_.size() - 1) * steps;
+        ops[store] = operation::store(key, at(value_at, t.value.size()), options);
+        ops[exist] = operation::exist(key);
+        ops[retrieve] = operation::retrieve(key, at(buffer_at, value_room));
+        ops[list] = operation::list(key, at(page_at, page_room), t.memory + page_at);
+        ops[execute] = operation::execute(t.op_id, key, at(execute_at, execute_room), t.memory + execute_at,
+                                          static_cast<std::uint32_t>(t.input.size()), value_room);
+        ops[touch] = operation::store(key, {}, again);
+        ops[remove] = operation::remove(key);
+        ops[exist_after] = operation::exist(key);
+        for (std::uint32_t i = 0; i < steps; ++i) {
+          const std::size_t index = (turns_.size() - 1) * steps + i;
+          ops[i].user_tag = index + 1000;
+          takes_part_[index] = i != remove || (u + n) % 3 != 0;
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] operations_job job(std::uint64_t timeout_ns) const {
+    operations_job j;
+    j.per_user = rounds_ * steps;
+    j.timeout_ns = timeout_ns;
+    j.operations = operations_;
+    j.takes_part = takes_part_;
+    j.outcomes = outcomes_;
+    return j;
+  }
+  [[nodiscard]] std::uint64_t commands_of(std::uint32_t u) const {
+    std::uint64_t n = 0;
+    for (std::size_t i = std::size_t{u} * rounds_ * steps; i < std::size_t{u + 1} * rounds_ * steps; ++i)
+      n += takes_part_[i];
+    return n;
+  }
+
+  /// Goes through what user u did, one operation after the other, and says what ended otherwise than it must.
+  /// @param what   what may have become of some commands
+  /// @param struck counts those of which it has
+  /// @param stored what the controller has of the user at the end
+  [[nodiscard]] std::string wrong(std::uint32_t u, trouble what, std::uint64_t& struck,
+                                  std::map<std::string, std::string>& stored) const {
+    for (std::uint32_t n = 0; n < rounds_; ++n) {
+      const std::size_t turn_index = std::size_t{u} * rounds_ + n;
+      const turn& t = turns_[turn_index];
+      bool there = false;
+      for (std::uint32_t i = 0; i < steps; ++i) {
+        const std::size_t index = turn_index * steps + i;
+        const outcome& o = outcomes_[index];
+        const auto bad = [&](const char* text) {
+          return "user " + std::to_string(u) + ", round " + std::to_string(n) + ", step " + std::to_string(i) + ": " +
+                 text + ", status " + std::to_string(o.status.bits());
+        };
+        if (o.user_tag != index + 1000) return bad("the tag");
+        if (takes_part_[index] == 0) {
+          if (!(o.status == status(client_status::would_block))) return bad("left out");
+          continue;
+        }
+        const status lost =
+            operations_[index].mutates() ? status(client_status::outcome_unknown) : status(client_status::timed_out);
+        if ((what == failures && o.status == failed) || (what == timeouts && o.status == lost)) {
+          ++struck;
+          continue;
+        }
+        if (i == list) {
+          if (!o.ok() || (first_of_page(t) == t.key) != there) return bad("the page");
+          continue;
+        }
+        const bool needed = i != store && !there;
+        if (needed ? !o.status.is_key_does_not_exist() : !o.ok()) return bad("the status");
+        if (i == store) there = true;
+        if (i == remove) there = false;
+        if (needed) continue;
+        if (i == retrieve && (o.length_bytes != t.value.size() || bytes(t, buffer_at, t.value.size()) != t.value))
+          return bad("the value");
+        const std::string& result = t.op_id == 11 ? t.value : t.input;
+        if (i == execute && (o.length_bytes != result.size() || bytes(t, execute_at, result.size()) != result))
+          return bad("the result");
+      }
+      if (there) stored[t.key] = t.value;
+    }
+    return {};
+  }
+
+  static inline const status failed{nkv::status_code_type::generic, nkv::generic_status::internal_error};
+
+ private:
+  static constexpr std::size_t value_room = 96, page_room = 300, execute_room = 400;
+  static constexpr std::size_t value_at = 256, buffer_at = 384, page_at = 512, execute_at = 832, room = 1280;
+
+  struct turn {
+    std::byte* memory = nullptr;
+    std::string key;
+    std::string value;
+    std::string input;
+    std::uint32_t op_id = 0;
+  };
+
+  static std::string bytes(const turn& t, std::size_t at, std::size_t count) {
+    return {reinterpret_cast<const char*>(t.memory + at), count};
+  }
+  static std::string first_of_page(const turn& t) {
+    std::uint32_t count = 0;
+    std::uint16_t length = 0;
+    std::memcpy(&count, t.memory + page_at, sizeof count);
+    std::memcpy(&length, t.memory + page_at + 4, sizeof length);
+    return count == 0 || length > 255 ? std::string() : bytes(t, page_at + 6, length);
+  }
+
+  std::uint32_t users_;
+  std::uint32_t rounds_;
+  operation* operations_ = nullptr;
+  std::uint8_t* takes_part_ = nullptr;
+  outcome* outcomes_ = nullptr;
+  std::vector<turn> turns_;
+};
+
+// ---- A row ----
+
+constexpr std::uint64_t timeout_ns = 600'000;
+
+/// Makes so many queues, runs, and looks at everything.
+/// @param queue_of which queue a user has
+/// @param launch   (kernel_run, refs, job) -> how it ended
+template <class Sharing, class QueueOf, class Launch>
+void run_row(const shape& s, const char* entry, std::uint32_t queue_count, std::uint32_t user_count,
+             const QueueOf& queue_of, const Launch& launch) {
+  kernel_run run(text_of(entry));
+  run.options.schedule = static_cast<ptx_schedule>(s.how);
+  run.options.seed = s.threads * 1024 + s.depth;
+  run.options.most_steps = 200'000'000;
+  nvme_model_options model;
+  model.sq_entries = s.depth;
+  model.cq_entries = s.depth * (s.cq == long_cq ? 2 : 1);
+  model.payload_head = s.keys == head;
+  model.latency_ticks = 40;
+  model.out_of_order = s.order == any_order;
+  model.torn = s.cqe == torn;
+  model.fetch_every_ticks = s.fetch == lazy ? 97 : 0;
+  std::deque<guest_queue<Sharing>> queues;
+  auto* refs = run.memory().allocate_array<ref<Sharing>>("refs", queue_count);
+  for (std::uint32_t q = 0; q < queue_count; ++q) {
+    model.seed = s.depth + q;
+    guest_queue<Sharing>& made = queues.emplace_back(run, model);
+    refs[q] = ref_of(made);
+    // The second command, and where more than one CID may be lost, some later ones.
+    for (const std::uint64_t n : {1u, 9u, 20u}) {
+      if (n != 1 && s.depth < 32 && s.what == timeouts) continue;
+      nkv_test::nvme_fate& fate = made.model.fates[n];
+      if (s.what == stalls) fate.not_before = 9'000;
+      if (s.what == failures) fate.status = {{0, nkv::generic_status::internal_error}};
+      if (s.what == timeouts) fate.never = true;
+    }
+  }
+  const std::uint32_t rounds = s.threads < 32 ? 5 : s.threads < 256 ? 2 : 1;
+  const work w(run, user_count, rounds, s.keys == head);
+  const ptx_result r = launch(run, nkv::span<const ref<Sharing>>(refs, queue_count), w.job(timeout_ns));
+  CHECK_MESSAGE(r.finished(), r.error);
+
+  std::vector<std::map<std::string, std::string>> stored(queue_count);
+  std::vector<std::uint64_t> commands(queue_count, 0);
+  std::uint64_t struck = 0;
+  for (std::uint32_t u = 0; u < user_count; ++u) {
+    CHECK(w.wrong(u, s.what, struck, stored[queue_of(u)]) == "");
+    commands[queue_of(u)] += w.commands_of(u);
+  }
+  for (std::uint32_t q = 0; q < queue_count; ++q) {
+    CAPTURE(q);
+    const guest_queue<Sharing>& one = queues[q];
+    std::uint64_t fated = 0;
+    for (const auto& [n, fate] : one.model.fates) fated += n < one.model.fetched() ? 1u : 0u;
+    const std::uint64_t lost = s.what == timeouts ? fated : 0;
+    CHECK(one.model.error_text() == "");
+    CHECK(one.model.fetched() == commands[q]);
+    CHECK(one.model.completed() == commands[q] - lost);
+    CHECK(one.model.outstanding() == lost);
+    CHECK(one.queue.outstanding() == lost);
+    CHECK(one.model.most_outstanding() <= one.parts.shape.cids());
+    CHECK(one.queue.counters().stray_completions == 0);
+    CHECK(one.queue.counters().late_completions == 0);
+    CHECK(queues[q].model.values() == stored[q]);
+    if (s.what == failures || s.what == timeouts) struck -= std::min(struck, fated);
+  }
+  // Each of the commands that something became of is one operation's, and no other operation failed.
+  CHECK(struck == 0);
+}
+
+void run_shape(const shape& s) {
+  CAPTURE(name(s));
+  const std::uint32_t warps = (s.threads + 31) / 32;
+  const auto first = [](std::uint32_t) { return 0u; };
+  const auto own = [](std::uint32_t u) { return u; };
+  const auto one_queue = [&s](const char* entry) {
+    return [&s, entry](kernel_run& run, auto refs, const operations_job& job) {
+      return run.run(entry, {1, 1, 1}, {s.threads, 1, 1}, refs[0], job);
+    };
+  };
+  const auto many = [&s](const char* entry) {
+    return [&s, entry](kernel_run& run, auto refs, const operations_job& job) {
+      return run.run(entry, {1, 1, 1}, {s.threads, 1, 1}, refs, job);
+    };
+  };
+  switch (s.who) {
+    case exclusive:
+      return run_row<nkv::exclusive>(s, "six_exclusive", s.threads, s.threads, own, many("six_exclusive"));
+    case block: return run_row<nkv::block_shared>(s, "six_block", 1, s.threads, first, one_queue("six_block"));
+    case shared: {
+      const std::uint32_t queues = std::min(warps, 2u);
+      const auto of_warp = [queues](std::uint32_t u) { return u / 32 % queues; };
+      return run_row<nkv::shared>(s, "six_shared", queues, s.threads, of_warp, many("six_shared"));
+    }
+    case each_warp: return run_row<nkv::shared>(s, "six_each_warp", 1, s.threads, first, one_queue("six_each_warp"));
+    case each_side: return run_row<nkv::shared>(s, "six_each_side", 1, s.threads, first, one_queue("six_each_side"));
+    case each_block:
+      return run_row<nkv::block_shared>(s, "six_each_block", 1, s.threads, first, one_queue("six_each_block"));
+    case together: return run_row<nkv::exclusive>(s, "six_together", warps, warps, own, many("six_together"));
+    default: return;
+  }
+}
+
+// ---- What groups ask ----
+
+template <class Sharing>
+struct asked {
+  asked(kernel_run& run, std::uint32_t threads, std::uint32_t groups, std::uint32_t queues, std::uint64_t seed) {
+    nvme_model_options model;
+    model.sq_entries = 256;
+    model.cq_entries = 512;
+    model.latency_ticks = 60;
+    model.out_of_order = true;
+    model.torn = true;
+    model.seed = seed;
+    job.timeout_ns = 10'000'000;
+    job.key_count = keys;
+    job.words = (keys + 63) / 64;
+    auto* views = run.memory().allocate_array<nkv::key_view>("keys", keys);
+    std::byte* bytes = run.memory().allocate("bytes of the keys", std::size_t{keys} * 16);
+    job.keys = views;
+    job.found = run.memory().allocate_array<std::uint64_t>("found", groups * job.words);
+    job.counted = run.memory().allocate_array<std::uint64_t>("counted", threads);
+    job.tickets = run.memory().allocate_array<nkv::kv_ticket>("tickets", groups * std::size_t{keys});
+    job.ended = run.memory().allocate_array<std::uint32_t>("ended", threads * std::size_t{keys});
+    job.statuses = run.memory().allocate_array<std::uint32_t>("statuses", threads * std::size_t{keys});
+    refs = run.memory().template allocate_array<ref<Sharing>>("refs", queues);
+    for (std::uint32_t q = 0; q < queues; ++q) refs[q] = ref_of(made.emplace_back(run, model));
+    for (std::uint32_t i = 0; i < keys; ++i) {
+      std::memset(bytes + std::size_t{i} * 16, static_cast<int>(i + 1), 16);
+      views[i] = nkv::key_view(bytes + std::size_t{i} * 16, 16);
+      if (!there(i)) continue;
+      for (auto& q : made) q.model.values()[std::string(16, static_cast<char>(i + 1))] = "v";
+    }
+  }
+
+  static bool there(std::uint32_t i) { return i * i % 7 < 3; }
+
+  /// @param group how many threads a group has, but for the last
+  void check(std::uint32_t threads, std::uint32_t group) const {
+    std::uint64_t count = 0;
+    for (std::uint32_t i = 0; i < keys; ++i) count += there(i) ? 1u : 0u;
+    for (std::uint32_t t = 0; t < threads; ++t) {
+      CAPTURE(t);
+      CHECK(job.counted[t] == count);
+      std::set<std::uint32_t> indexes;
+      for (std::uint32_t n = 0; n < keys; ++n) {
+        const std::uint32_t index = job.ended[t * keys + n];
+        REQUIRE(index < keys);
+        indexes.insert(index);
+        CHECK(index == job.ended[t / group * group * keys + n]);
+        const status s = status::from_bits(job.statuses[t * keys + n]);
+        CHECK((there(index) ? s.ok() : s.is_key_does_not_exist()));
+      }
+      CHECK(indexes.size() == keys);
+    }
+    for (std::uint32_t g = 0; g < (threads + group - 1) / group; ++g) {
+      for (std::uint32_t i = 0; i < job.words * 64; ++i)
+        CHECK((job.found[g * job.words + i / 64] >> i % 64 & 1u) == (i < keys && there(i) ? 1u : 0u));
+    }
+    for (const auto& q : made) {
+      CHECK(q.model.error_text() == "");
+      CHECK(q.queue.outstanding() == 0);
+    }
+  }
+
+  static constexpr std::uint32_t keys = 75;
+  asking_job job{};
+  std::deque<guest_queue<Sharing>> made;
+  ref<Sharing>* refs = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("operations: every two values of two columns stand in one row of the matrix") {
+  std::set<std::array<std::size_t, 4>> pairs;
+  for (const shape& s : matrix) {
+    const auto row = columns(s);
+    for (std::size_t a = 0; a < row.size(); ++a) {
+      REQUIRE(row[a] < values_of[a]);
+      for (std::size_t b = a + 1; b < row.size(); ++b) {
+        CHECK_FALSE(is_left_out(a, row[a], b, row[b]));
+        pairs.insert({a, row[a], b, row[b]});
+      }
+    }
+  }
+  std::size_t left_out = 0;
+  for (std::size_t a = 0; a < values_of.size(); ++a) {
+    for (std::size_t b = a + 1; b < values_of.size(); ++b) {
+      for (std::size_t x = 0; x < values_of[a]; ++x) {
+        for (std::size_t y = 0; y < values_of[b]; ++y) {
+          CAPTURE(a);
+          CAPTURE(x);
+          CAPTURE(b);
+          CAPTURE(y);
+          CHECK((pairs.count({a, x, b, y}) != 0) != is_left_out(a, x, b, y));
+          left_out += is_left_out(a, x, b, y) ? 1u : 0u;
+        }
+      }
+    }
+  }
+  CHECK(left_out == 2);
+}
+
+TEST_CASE("operations: all six, each its own outcome, every key and byte right, over the matrix") {
+  for (const shape& s : matrix) run_shape(s);
+}
+
+TEST_CASE("operations: keys made of content and of lineage are the host's") {
+  constexpr std::uint32_t threads = 5;
+  kernel_run run(text_of("make_keys"));
+  nkv_test::keys_job job;
+  nkv::lineage_fields fields;
+  fields.model = nkv::text_view("model");
+  job.salt = nkv::lineage_salt(fields);
+  job.tokens_each = 3;
+  auto* tokens = run.memory().allocate_array<std::uint32_t>("tokens", threads * 2 * job.tokens_each);
+  for (std::uint32_t i = 0; i < threads * 2 * job.tokens_each; ++i) tokens[i] = i * 2654435761u;
+  job.tokens = tokens;
+  job.keys = run.memory().allocate_array<nkv::key>("keys", threads * std::size_t{3});
+  const ptx_result r = run.run("make_keys", {1, 1, 1}, {threads, 1, 1}, job);
+  CHECK_MESSAGE(r.finished(), r.error);
+  std::set<std::string> distinct;
+  for (std::uint32_t t = 0; t < threads; ++t) {
+    CAPTURE(t);
+    nkv::key expected[3];
+    nkv_test::make_keys(job, t, expected);
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      const nkv::key_view made = job.keys[t * 3 + i].view();
+      CHECK(made == expected[i].view());
+      CHECK(made.size() == 16);
+      distinct.insert({reinterpret_cast<const char*>(made.data()), made.size()});
+    }
+  }
+  CHECK(distinct.size() == 3 * threads);
+}
+
+TEST_CASE("operations: which keys exist, and which of many tickets ends first, to all of a group") {
+  for (const std::uint32_t threads : {1u, 20u, 32u, 70u, 128u, 200u}) {
+    CAPTURE(threads);
+    const std::uint32_t warps = (threads + 31) / 32;
+    {
+      kernel_run run(text_of("ask_warp"));
+      run.options.seed = threads;
+      const asked<nkv::shared> a(run, threads, warps, 2, threads);
+      const ptx_result r =
+          run.run("ask_warp", {1, 1, 1}, {threads, 1, 1}, nkv::span<const ref<nkv::shared>>(a.refs, 2), a.job);
+      CHECK_MESSAGE(r.finished(), r.error);
+      a.check(threads, 32);
+    }
+    {
+      kernel_run run(text_of("ask_block"));
+      run.options.seed = threads;
+      const asked<nkv::block_shared> a(run, threads, 1, 1, threads);
+      const ptx_result r = run.run("ask_block", {1, 1, 1}, {threads, 1, 1}, a.refs[0], a.job);
+      CHECK_MESSAGE(r.finished(), r.error);
+      a.check(threads, threads);
+    }
+  }
+}

@@ -117,6 +117,7 @@ set(NKV_HOST_HEADERS
     host/nkv/host/memory/gpu_driver.hpp
     host/nkv/host/memory/gpu_mapping.hpp
     host/nkv/host/memory/gpu_memory.hpp
+    host/nkv/host/memory/gpu_module.hpp
     host/nkv/host/memory/hip_driver.hpp
     host/nkv/host/memory/ordering.hpp
     host/nkv/host/memory/pinned_memory.hpp

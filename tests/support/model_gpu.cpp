@@ -128,11 +128,62 @@ int synchronize() {
   for (const model_gpu::word& w : std::exchange(state.waiting, {})) store(w);
   return 0;
 }
+/// The stream that a driver object does everything else in is its first.
+int make_stream(void** stream, unsigned flags) {
+  if (flags != 1) return 1;
+  for (int& s : state.stream) {
+    if (!state.open_streams.insert(&s).second) continue;
+    *stream = &s;
+    return 0;
+  }
+  return 2;
+}
+int end_stream(void* stream) { return state.open_streams.erase(stream) != 0 ? 0 : 1; }
+bool is_stream(void* stream) { return state.open_streams.count(stream) != 0; }
+
+/// A module is named by its text in `modules`; a kernel by its name in `kernels`.
+struct kernel {
+  void* module;
+  std::string name;
+};
+std::map<std::pair<void*, std::string>, kernel> kernels;
+
+int load(void** module, const void* image) {
+  if (std::strncmp(static_cast<const char*>(image), "bad", 3) == 0) return 200;
+  static std::uintptr_t next = 0x1000;
+  *module = reinterpret_cast<void*>(next++);
+  state.modules[*module] = static_cast<const char*>(image);
+  return 0;
+}
+int unload(void* module) { return state.modules.erase(module) != 0 ? 0 : 1; }
+int find(void** function, void* module, const char* name) {
+  const auto at = state.modules.find(module);
+  if (at == state.modules.end()) return 1;
+  if (at->second.find(name) == std::string::npos) return 500;
+  kernel& k = kernels[{module, name}];
+  k = {module, name};
+  *function = &k;
+  return 0;
+}
+int launch(void* function, unsigned blocks, unsigned threads, void* stream, void** arguments) {
+  const auto& k = *static_cast<kernel*>(function);
+  if (!is_stream(stream) || blocks == 0 || threads == 0 || threads > 1024) return 1;
+  state.launched.push_back({state.modules[k.module], k.name, blocks, threads, arguments, stream});
+  return state.carry_out ? state.carry_out(state.launched.back()) : 0;
+}
+int look_at(void* stream) {
+  if (!is_stream(stream)) return 1;
+  return state.state_of_kernels ? state.state_of_kernels() : 0;
+}
+
 void* pointer(unsigned long long at) { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(at)); }
 
 }  // namespace
 
 extern "C" {
+// Where the model is linked with what carries kernels out: called before anything else.
+[[gnu::weak]] void nkv_model_gpu_starts(model_gpu& model);
+
 model_gpu* nkv_model_gpu_state();
 model_gpu* nkv_model_gpu_state() { return &state; }
 
@@ -140,7 +191,10 @@ model_gpu* nkv_model_gpu_state() { return &state; }
   type name arguments;                        \
   type name arguments
 
-MODEL_FUNCTION(int, cuInit, (unsigned)) { return fails("cuInit"); }
+MODEL_FUNCTION(int, cuInit, (unsigned)) {
+  if (nkv_model_gpu_starts != nullptr) nkv_model_gpu_starts(state);
+  return fails("cuInit");
+}
 MODEL_FUNCTION(int, cuGetErrorName, (int code, const char** name)) {
   *name = code == 800   ? "CUDA_ERROR_NOT_PERMITTED"
           : code == 712 ? "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED"
@@ -203,34 +257,48 @@ MODEL_FUNCTION(int, cuFlushGPUDirectRDMAWrites, (int target, int scope)) {
   return ++state.flushes, target == 0 && scope == 100 && state.pushed == 1 ? 0 : 1;
 }
 
-int its_stream = 0;
 MODEL_FUNCTION(int, cuStreamCreate, (void** stream, unsigned flags)) {
   if (const int code = fails("cuStreamCreate"); code != 0) return code;
-  return *stream = &its_stream, ++state.streams, flags == 1 && state.pushed == 1 ? 0 : 1;
+  return state.pushed == 1 ? make_stream(stream, flags) : 201;
 }
-MODEL_FUNCTION(int, cuStreamDestroy_v2, (void* stream)) {
-  return --state.streams, stream == &its_stream && state.pushed == 1 ? 0 : 1;
-}
+MODEL_FUNCTION(int, cuStreamDestroy_v2, (void* stream)) { return state.pushed == 1 ? end_stream(stream) : 201; }
 MODEL_FUNCTION(int, cuStreamSynchronize, (void* stream)) {
   if (const int code = fails("cuStreamSynchronize"); code != 0) return code;
-  return stream == &its_stream && state.pushed == 1 ? synchronize() : 1;
+  return is_stream(stream) && state.pushed == 1 ? synchronize() : 1;
 }
 MODEL_FUNCTION(int, cuMemsetD8Async, (unsigned long long at, unsigned char value, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemsetD8Async"); code != 0) return code;
-  return stream == &its_stream && state.pushed == 1 ? synchronize(), zero(at, value, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? synchronize(), zero(at, value, size) : 1;
 }
 MODEL_FUNCTION(int, cuMemcpyHtoDAsync_v2, (unsigned long long at, const void* from, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemcpyHtoDAsync_v2"); code != 0) return code;
-  return stream == &its_stream && state.pushed == 1 ? synchronize(), put(at, from, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? synchronize(), put(at, from, size) : 1;
 }
 MODEL_FUNCTION(int, cuMemcpyDtoHAsync_v2, (void* to, unsigned long long at, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemcpyDtoHAsync_v2"); code != 0) return code;
-  return stream == &its_stream && state.pushed == 1 ? synchronize(), get(to, at, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? synchronize(), get(to, at, size) : 1;
 }
 MODEL_FUNCTION(int, cuStreamWriteValue32_v2,
                (void* stream, unsigned long long at, std::uint32_t value, unsigned flags)) {
   if (const int code = fails("cuStreamWriteValue32_v2"); code != 0) return code;
-  return stream == &its_stream && flags == 0 && state.pushed == 1 ? store_later(at, value) : 1;
+  return is_stream(stream) && flags == 0 && state.pushed == 1 ? store_later(at, value) : 1;
+}
+
+MODEL_FUNCTION(int, cuStreamQuery, (void* stream)) { return state.pushed == 1 ? look_at(stream) : 201; }
+MODEL_FUNCTION(int, cuModuleLoadData, (void** module, const void* image)) {
+  if (const int code = fails("cuModuleLoadData"); code != 0) return code;
+  return state.pushed == 1 ? load(module, image) : 201;
+}
+MODEL_FUNCTION(int, cuModuleUnload, (void* module)) { return state.pushed == 1 ? unload(module) : 201; }
+MODEL_FUNCTION(int, cuModuleGetFunction, (void** function, void* module, const char* name)) {
+  return state.pushed == 1 ? find(function, module, name) : 201;
+}
+MODEL_FUNCTION(int, cuLaunchKernel,
+               (void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
+                unsigned threads_z, unsigned shared_bytes, void* stream, void** arguments, void** extra)) {
+  if (const int code = fails("cuLaunchKernel"); code != 0) return code;
+  if (y * z * threads_y * threads_z != 1 || shared_bytes != 0 || extra != nullptr) return 1;
+  return state.pushed == 1 ? launch(function, x, threads, stream, arguments) : 201;
 }
 
 MODEL_FUNCTION(int, hipInit, (unsigned)) { return fails("hipInit"); }
@@ -261,21 +329,37 @@ MODEL_FUNCTION(int, hipExtMallocWithFlags, (void** at, std::size_t size, unsigne
 MODEL_FUNCTION(int, hipFree, (void* at)) { return unmake(at); }
 MODEL_FUNCTION(int, hipStreamCreateWithFlags, (void** stream, unsigned flags)) {
   if (const int code = fails("hipStreamCreateWithFlags"); code != 0) return code;
-  return *stream = &its_stream, ++state.streams, flags == 1 && state.device == 0 ? 0 : 1;
+  return state.device == 0 ? make_stream(stream, flags) : 1;
 }
-MODEL_FUNCTION(int, hipStreamDestroy, (void* stream)) { return --state.streams, stream == &its_stream ? 0 : 1; }
-MODEL_FUNCTION(int, hipStreamSynchronize, (void* stream)) { return stream == &its_stream ? synchronize() : 1; }
+MODEL_FUNCTION(int, hipStreamDestroy, (void* stream)) { return end_stream(stream); }
+MODEL_FUNCTION(int, hipStreamSynchronize, (void* stream)) { return is_stream(stream) ? synchronize() : 1; }
 MODEL_FUNCTION(int, hipMemsetAsync, (void* at, int value, std::size_t size, void* stream)) {
-  return stream == &its_stream ? synchronize(), zero(reinterpret_cast<std::uintptr_t>(at), value, size) : 1;
+  return is_stream(stream) ? synchronize(), zero(reinterpret_cast<std::uintptr_t>(at), value, size) : 1;
 }
 MODEL_FUNCTION(int, hipMemcpyHtoDAsync, (void* at, void* from, std::size_t size, void* stream)) {
-  return stream == &its_stream ? synchronize(), put(reinterpret_cast<std::uintptr_t>(at), from, size) : 1;
+  return is_stream(stream) ? synchronize(), put(reinterpret_cast<std::uintptr_t>(at), from, size) : 1;
 }
 MODEL_FUNCTION(int, hipMemcpyDtoHAsync, (void* to, void* at, std::size_t size, void* stream)) {
-  return stream == &its_stream ? synchronize(), get(to, reinterpret_cast<std::uintptr_t>(at), size) : 1;
+  return is_stream(stream) ? synchronize(), get(to, reinterpret_cast<std::uintptr_t>(at), size) : 1;
 }
 MODEL_FUNCTION(int, hipStreamWriteValue32, (void* stream, void* at, std::uint32_t value, unsigned)) {
-  return stream == &its_stream ? store_later(reinterpret_cast<std::uintptr_t>(at), value) : 1;
+  return is_stream(stream) ? store_later(reinterpret_cast<std::uintptr_t>(at), value) : 1;
+}
+MODEL_FUNCTION(int, hipStreamQuery, (void* stream)) { return look_at(stream); }
+MODEL_FUNCTION(int, hipModuleLoadData, (void** module, const void* image)) {
+  if (const int code = fails("hipModuleLoadData"); code != 0) return code;
+  return state.device == 0 ? load(module, image) : 1;
+}
+MODEL_FUNCTION(int, hipModuleUnload, (void* module)) { return unload(module); }
+MODEL_FUNCTION(int, hipModuleGetFunction, (void** function, void* module, const char* name)) {
+  return find(function, module, name);
+}
+MODEL_FUNCTION(int, hipModuleLaunchKernel,
+               (void* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
+                unsigned threads_z, unsigned shared_bytes, void* stream, void** arguments, void** extra)) {
+  if (const int code = fails("hipModuleLaunchKernel"); code != 0) return code;
+  if (y * z * threads_y * threads_z != 1 || shared_bytes != 0 || extra != nullptr) return 1;
+  return state.device == 0 ? launch(function, x, threads, stream, arguments) : 1;
 }
 struct agent_of_pointer {
   std::uint32_t size, type;

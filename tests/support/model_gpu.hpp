@@ -3,9 +3,12 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,7 +40,6 @@ struct model_gpu {
   int retained = 0;
   int device = 7;  ///< HIP's current one
   int flushes = 0;
-  int streams = 0;
   std::uint8_t fresh_byte = 0;  ///< what stands in an allocation
 
   /// A word that waits to be stored.
@@ -46,6 +48,25 @@ struct model_gpu {
     std::uint32_t value = 0;
   };
   std::vector<word> waiting;
+  std::array<int, 16> stream{};  ///< one for each that there may be at once
+  std::set<void*> open_streams;
+
+  /// A kernel that was asked for.
+  struct launch {
+    std::string image;
+    std::string kernel;
+    unsigned blocks = 0;
+    unsigned threads = 0;
+    void** arguments = nullptr;  ///< for the call alone
+    void* stream = nullptr;
+  };
+  std::map<void*, std::string> modules;  ///< what was loaded, by its name for the driver
+  std::vector<launch> launched;
+  /// What a kernel comes to, asked for at each look at its stream: 0, 600 for still under way, or an error. Without, it
+  /// has ended at once.
+  std::function<int()> state_of_kernels;
+  /// Carries a kernel out. Returns what cuLaunchKernel is to return.
+  std::function<int(const launch&)> carry_out;
   int stored_nowhere = 0;  ///< words that were stored, or waiting, where no allocation is any more
 
   /// Lets a test touch all allocations, as a kernel does, or takes that away again.

@@ -30,6 +30,7 @@
 #include <nkv/host/memory/gpu_driver.hpp>
 #include <nkv/host/memory/gpu_mapping.hpp>
 #include <nkv/host/memory/gpu_memory.hpp>
+#include <nkv/host/memory/gpu_module.hpp>
 #include <nkv/host/memory/ordering.hpp>
 #include <nkv/host/memory/pinned_memory.hpp>
 #include <nkv/host/memory/placement.hpp>

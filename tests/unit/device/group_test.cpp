@@ -27,7 +27,10 @@ void alone(const Group& threads) {
 // On a host each is one thread; what many do is host_group_test's, and the kernels' of tests/ptx.
 TEST_SUITE("device/group") {
   TEST_CASE("a thread") { alone(nkv::device::thread_group()); }
-  TEST_CASE("a warp") { alone(nkv::device::warp_group()); }
+  TEST_CASE("a warp") {
+    alone(nkv::device::warp_group());
+    alone(nkv::device::warp_group::whole());
+  }
   TEST_CASE("a block") {
     nkv::device::block_group_memory memory;
     alone(nkv::device::block_group(memory));

@@ -45,9 +45,15 @@ struct cuda_functions {
   int (*cuStreamCreate)(void**, unsigned);
   int (*cuStreamDestroy_v2)(void*);
   int (*cuStreamSynchronize)(void*);
+  int (*cuStreamQuery)(void*);
   int (*cuMemsetD8Async)(unsigned long long, unsigned char, std::size_t, void*);
   int (*cuMemcpyHtoDAsync_v2)(unsigned long long, const void*, std::size_t, void*);
   int (*cuMemcpyDtoHAsync_v2)(void*, unsigned long long, std::size_t, void*);
+  int (*cuModuleLoadData)(void**, const void*);
+  int (*cuModuleUnload)(void*);
+  int (*cuModuleGetFunction)(void**, void*, const char*);
+  int (*cuLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**,
+                        void**);
   int (*cuStreamWriteValue32_v2)(void*, unsigned long long, std::uint32_t, unsigned);                     // 11.7
   int (*cuMemGetHandleForAddressRange)(void*, unsigned long long, std::size_t, int, unsigned long long);  // 11.7
   int (*cuFlushGPUDirectRDMAWrites)(int, int);                                                            // 11.3
@@ -59,6 +65,7 @@ class cuda_driver final : public gpu_driver {
   /// Numbers of the CUDA driver API that are used here.
   enum : int {
     error_no_device = 100,
+    error_not_ready = 600,
     error_already_registered = 712,
     error_not_permitted = 800,
     attribute_can_map_host_memory = 19,
@@ -113,9 +120,14 @@ class cuda_driver final : public gpu_driver {
     need(f.cuStreamCreate, "cuStreamCreate");
     need(f.cuStreamDestroy_v2, "cuStreamDestroy_v2");
     need(f.cuStreamSynchronize, "cuStreamSynchronize");
+    need(f.cuStreamQuery, "cuStreamQuery");
     need(f.cuMemsetD8Async, "cuMemsetD8Async");
     need(f.cuMemcpyHtoDAsync_v2, "cuMemcpyHtoDAsync_v2");
     need(f.cuMemcpyDtoHAsync_v2, "cuMemcpyDtoHAsync_v2");
+    need(f.cuModuleLoadData, "cuModuleLoadData");
+    need(f.cuModuleUnload, "cuModuleUnload");
+    need(f.cuModuleGetFunction, "cuModuleGetFunction");
+    need(f.cuLaunchKernel, "cuLaunchKernel");
     if (missing != nullptr) {
       why = std::string(names.front()) + " has no function " + missing;
       return status{client_status::unsupported};
@@ -141,15 +153,17 @@ class cuda_driver final : public gpu_driver {
     if (const int code = f.cuDevicePrimaryCtxRetain(&d->context_, device); code != 0)
       return failed("cuDevicePrimaryCtxRetain", code);
     d->device_ = device;
-    if (const int code = d->make_stream(); code != 0) return failed("cuStreamCreate", code);
+    for (void** stream : {&d->stream_, &d->kernels_})
+      if (const int code = d->make_stream(stream); code != 0) return failed("cuStreamCreate", code);
     d->look();
     return std::shared_ptr<gpu_driver>(std::move(d));
   }
 
   ~cuda_driver() override {
-    if (stream_ != nullptr) {
+    for (void* const stream : {stream_, kernels_}) {
+      if (stream == nullptr) continue;
       const current now(*this);
-      if (now.code == 0) f_.cuStreamDestroy_v2(stream_);
+      if (now.code == 0) f_.cuStreamDestroy_v2(stream);
     }
     if (context_ != nullptr) f_.cuDevicePrimaryCtxRelease_v2(device_);
   }
@@ -229,6 +243,37 @@ class cuda_driver final : public gpu_driver {
                                : f_.cuFlushGPUDirectRDMAWrites(flush_target_current_context, flush_to_owner));
   }
 
+  [[nodiscard]] nkv::result<void*> load(const char* image) override {
+    void* module = nullptr;
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    if (const int code = f_.cuModuleLoadData(&module, image); code != 0) return error(code);
+    return module;
+  }
+  [[nodiscard]] status unload(void* module) override {
+    const current now(*this);
+    return error(now.code != 0 ? now.code : f_.cuModuleUnload(module));
+  }
+  [[nodiscard]] nkv::result<void*> find_kernel(void* module, const char* name) override {
+    void* kernel = nullptr;
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    if (const int code = f_.cuModuleGetFunction(&kernel, module, name); code != 0) return error(code);
+    return kernel;
+  }
+  [[nodiscard]] status launch(void* kernel, grid_shape shape, void** arguments) override {
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    return error(f_.cuLaunchKernel(kernel, shape.blocks, 1, 1, shape.threads, 1, 1, 0, kernels_, arguments, nullptr));
+  }
+  [[nodiscard]] nkv::result<bool> kernels_ended() override {
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    const int code = f_.cuStreamQuery(kernels_);
+    if (code != 0 && code != error_not_ready) return error(code);
+    return code == 0;
+  }
+
   [[nodiscard]] std::string describe(status s) const override {
     if (s != status(client_status::driver_error)) return status_text(s.sct(), s.sc());
     std::string text = name_of(s.detail());
@@ -271,9 +316,9 @@ class cuda_driver final : public gpu_driver {
     return std::string(name) + " (" + std::to_string(code) + ")";
   }
   /// Non-blocking: kernels of the default stream, which may wait for what goes through this one, do not hold it up.
-  [[nodiscard]] int make_stream() {
+  [[nodiscard]] int make_stream(void** stream) {
     const current now(*this);
-    return now.code != 0 ? now.code : f_.cuStreamCreate(&stream_, stream_non_blocking);
+    return now.code != 0 ? now.code : f_.cuStreamCreate(stream, stream_non_blocking);
   }
   template <class Ask>
   [[nodiscard]] status in_stream(const Ask& ask) {
@@ -306,6 +351,7 @@ class cuda_driver final : public gpu_driver {
   cuda_functions f_;
   void* context_ = nullptr;
   void* stream_ = nullptr;
+  void* kernels_ = nullptr;  // a stream of their own: what goes through the other one is waited for while they run
   int device_ = 0;
   gpu_facts facts_;
 };

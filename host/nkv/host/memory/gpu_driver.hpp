@@ -58,6 +58,12 @@ struct exported_memory {
   std::uint64_t offset_bytes = 0;  ///< of the memory in what the descriptor is of
 };
 
+/// The threads of a launch, in one dimension.
+struct grid_shape {
+  std::uint32_t blocks = 1;
+  std::uint32_t threads = 32;  ///< of a block
+};
+
 /// The few things that this library asks of a GPU's driver: the same for each vendor, found when the program runs.
 ///
 /// The slow path: any thread may call, calls take locks and make system calls, and none waits for a kernel unless it
@@ -104,6 +110,28 @@ class gpu_driver {
   /// What others have written into this GPU's memory before the call is visible to its kernels after it: the visibility
   /// step of ordering_of(), done by the host.
   [[nodiscard]] virtual status flush_remote_writes() = 0;
+
+  // Compiled kernels, for gpu_module. They go to the GPU in their order, beside whatever the functions above ask of it.
+
+  /// Loads what the vendor's compiler made, as the bytes of a file, with a zero behind them. CUDA: a cubin, a fatbin or
+  /// PTX. HIP: a code object, or a bundle of several.
+  /// @param image needed for the call alone
+  /// @return what names the kernels to find_kernel() and unload()
+  [[nodiscard]] virtual nkv::result<void*> load(const char* image) = 0;
+  /// @pre none of the kernels is under way
+  [[nodiscard]] virtual status unload(void* module) = 0;
+  /// @param name as it stands in the compiled code: mangled, unless it is declared extern "C"
+  /// @return what names the kernel to launch(), until unload()
+  [[nodiscard]] virtual nkv::result<void*> find_kernel(void* module, const char* name) = 0;
+  /// Asks for a kernel; it may run now, later, or never where others hold the GPU.
+  /// @param arguments a pointer to each of its arguments, of the kernel's own types, which nobody checks; needed for
+  /// the
+  ///                  call alone
+  [[nodiscard]] virtual status launch(void* kernel, grid_shape shape, void** arguments) = 0;
+  /// Looks once.
+  /// @return whether every kernel has ended that launch() asked for; or what one of them ended in, after which the
+  ///         vendor's driver may refuse everything in this process
+  [[nodiscard]] virtual nkv::result<bool> kernels_ended() = 0;
 
   /// A failure of this object's functions for people: the driver's own name for it, and what can be done where that is
   /// known. Any other status as describe(status) has it without its errno.

@@ -59,9 +59,15 @@ struct hip_functions {
   int (*hipStreamCreateWithFlags)(void**, unsigned);
   int (*hipStreamDestroy)(void*);
   int (*hipStreamSynchronize)(void*);
+  int (*hipStreamQuery)(void*);
   int (*hipMemsetAsync)(void*, int, std::size_t, void*);
   int (*hipMemcpyHtoDAsync)(void*, void*, std::size_t, void*);
   int (*hipMemcpyDtoHAsync)(void*, void*, std::size_t, void*);
+  int (*hipModuleLoadData)(void**, const void*);
+  int (*hipModuleUnload)(void*);
+  int (*hipModuleGetFunction)(void**, void*, const char*);
+  int (*hipModuleLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+                               void**, void**);
   int (*hipStreamWriteValue32)(void*, void*, std::uint32_t, unsigned);
   int (*hsa_amd_portable_export_dmabuf)(const void*, std::size_t, int*, std::uint64_t*);  // ROCm 5.5
   int (*hsa_amd_pointer_info)(const void*, void*, void* (*)(std::size_t), std::uint32_t*, void**);
@@ -80,6 +86,7 @@ class hip_driver final : public gpu_driver {
   enum : int {
     error_no_device = 100,
     error_invalid_device = 101,  // what hipInit says where there is no device
+    error_not_ready = 600,
     register_mapped = 2,
     register_io_memory = 4,
     malloc_default = 0,
@@ -126,9 +133,14 @@ class hip_driver final : public gpu_driver {
     need(f.hipStreamCreateWithFlags, "hipStreamCreateWithFlags");
     need(f.hipStreamDestroy, "hipStreamDestroy");
     need(f.hipStreamSynchronize, "hipStreamSynchronize");
+    need(f.hipStreamQuery, "hipStreamQuery");
     need(f.hipMemsetAsync, "hipMemsetAsync");
     need(f.hipMemcpyHtoDAsync, "hipMemcpyHtoDAsync");
     need(f.hipMemcpyDtoHAsync, "hipMemcpyDtoHAsync");
+    need(f.hipModuleLoadData, "hipModuleLoadData");
+    need(f.hipModuleUnload, "hipModuleUnload");
+    need(f.hipModuleGetFunction, "hipModuleGetFunction");
+    need(f.hipModuleLaunchKernel, "hipModuleLaunchKernel");
     if (missing != nullptr) {
       why = std::string(names.front()) + " has no function " + missing;
       return status{client_status::unsupported};
@@ -161,15 +173,18 @@ class hip_driver final : public gpu_driver {
       why = count == 0 ? "no device" : "no device " + std::to_string(options.device) + " of " + std::to_string(count);
       return status{client_status::not_found};
     }
-    if (const int code = d->make_stream(); code != 0) return failed("hipStreamCreateWithFlags", code);
+    for (void** stream : {&d->stream_, &d->kernels_})
+      if (const int code = d->make_stream(stream); code != 0) return failed("hipStreamCreateWithFlags", code);
     d->look();
     return std::shared_ptr<gpu_driver>(std::move(d));
   }
 
   ~hip_driver() override {
-    if (stream_ == nullptr) return;
-    const current now(*this);
-    if (now.code == 0) static_cast<void>(f_.hipStreamDestroy(stream_));
+    for (void* const stream : {stream_, kernels_}) {
+      if (stream == nullptr) continue;
+      const current now(*this);
+      if (now.code == 0) static_cast<void>(f_.hipStreamDestroy(stream));
+    }
   }
 
   [[nodiscard]] const gpu_facts& facts() const noexcept override { return facts_; }
@@ -249,6 +264,38 @@ class hip_driver final : public gpu_driver {
     return {};
   }
 
+  [[nodiscard]] nkv::result<void*> load(const char* image) override {
+    void* module = nullptr;
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    if (const int code = f_.hipModuleLoadData(&module, image); code != 0) return error(code);
+    return module;
+  }
+  [[nodiscard]] status unload(void* module) override {
+    const current now(*this);
+    return error(now.code != 0 ? now.code : f_.hipModuleUnload(module));
+  }
+  [[nodiscard]] nkv::result<void*> find_kernel(void* module, const char* name) override {
+    void* kernel = nullptr;
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    if (const int code = f_.hipModuleGetFunction(&kernel, module, name); code != 0) return error(code);
+    return kernel;
+  }
+  [[nodiscard]] status launch(void* kernel, grid_shape shape, void** arguments) override {
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    return error(
+        f_.hipModuleLaunchKernel(kernel, shape.blocks, 1, 1, shape.threads, 1, 1, 0, kernels_, arguments, nullptr));
+  }
+  [[nodiscard]] nkv::result<bool> kernels_ended() override {
+    const current now(*this);
+    if (now.code != 0) return error(now.code);
+    const int code = f_.hipStreamQuery(kernels_);
+    if (code != 0 && code != error_not_ready) return error(code);
+    return code == 0;
+  }
+
   [[nodiscard]] std::string describe(status s) const override {
     if (s != status(client_status::driver_error)) return status_text(s.sct(), s.sc());
     if ((s.detail() & hsa_error) != 0) return "HSA status " + std::to_string(s.detail() & ~unsigned{hsa_error});
@@ -285,9 +332,9 @@ class hip_driver final : public gpu_driver {
     return std::string(name != nullptr ? name : "unknown error") + " (" + std::to_string(code) + ")";
   }
   /// Non-blocking: kernels of the default stream, which may wait for what goes through this one, do not hold it up.
-  [[nodiscard]] int make_stream() {
+  [[nodiscard]] int make_stream(void** stream) {
     const current now(*this);
-    return now.code != 0 ? now.code : f_.hipStreamCreateWithFlags(&stream_, stream_non_blocking);
+    return now.code != 0 ? now.code : f_.hipStreamCreateWithFlags(stream, stream_non_blocking);
   }
   template <class Ask>
   [[nodiscard]] status in_stream(const Ask& ask) {
@@ -360,6 +407,7 @@ class hip_driver final : public gpu_driver {
   hip_functions f_;
   int device_;
   void* stream_ = nullptr;
+  void* kernels_ = nullptr;  // a stream of their own: what goes through the other one is waited for while they run
   std::uint64_t agent_ = 0;  // HSA's name for the GPU
   std::uint64_t host_pool_ = 0;
   hsa_hdp_flush hdp_{};

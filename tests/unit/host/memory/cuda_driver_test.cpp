@@ -121,7 +121,7 @@ TEST_SUITE("host/memory/cuda_driver") {
     {
       const auto d = gpu.cuda();
       CHECK(d->facts().stores_words);
-      CHECK(gpu.model->streams == 1);
+      CHECK(gpu.model->open_streams.size() == 2);
       const auto at = d->allocate(8192, gpu_memory_kind::plain);
       REQUIRE(at);
       const std::uint32_t in[3] = {1, 2, 3};
@@ -148,7 +148,7 @@ TEST_SUITE("host/memory/cuda_driver") {
       gpu.model->fails.clear();
       CHECK(d->free(*at) == status());
     }
-    CHECK(gpu.model->streams == 0);
+    CHECK(gpu.model->open_streams.empty());
     std::string why;
     gpu.model->fails = {{"cuStreamCreate", 2}};
     CHECK(cuda_driver::open({0, NKV_MODEL_GPU}, why).error().detail() == 2);

@@ -81,7 +81,7 @@ TEST_SUITE("host/memory/hip_driver") {
     {
       const auto d = gpu.hip();
       CHECK(d->facts().stores_words);
-      CHECK(gpu.model->streams == 1);
+      CHECK(gpu.model->open_streams.size() == 2);
       const auto at = d->allocate(4096, gpu_memory_kind::fine_grained);
       REQUIRE(at);
       const std::uint32_t in[3] = {1, 2, 3};
@@ -103,7 +103,7 @@ TEST_SUITE("host/memory/hip_driver") {
       CHECK(gpu.model->stored_nowhere == 0);
       CHECK(gpu.model->device == 7);
     }
-    CHECK(gpu.model->streams == 0);
+    CHECK(gpu.model->open_streams.empty());
   }
 
   TEST_CASE("register_host: I/O memory is locked by HSA into the host's fine-grained pool, other memory by HIP") {

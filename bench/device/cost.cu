@@ -45,15 +45,6 @@ NKV_HD std::uint32_t me() noexcept {
 #endif
 }
 
-NKV_HD warp_group whole_warp() noexcept {
-#if NKV_ON_CUDA
-  const std::uint32_t left = blockDim.x - threadIdx.x / 32 * 32;
-  return warp_group(left >= 32 ? 0xffffffffu : (1u << left) - 1);
-#else
-  return warp_group();
-#endif
-}
-
 /// The compiler of AMD's loads a whole argument into scalar registers, and holds there what only the end needs.
 template <class T>
 NKV_HD T in_vector_register(T value) noexcept {
@@ -180,7 +171,7 @@ NKV_KERNEL exclusive_each_deadline(cost_namespace<nkv::exclusive> ns, cost_job j
 NKV_KERNEL shared_retrieve(cost_namespace<nkv::shared> ns, cost_job job) { each_thread(ns, job, kind::retrieve); }
 NKV_KERNEL shared_exist(cost_namespace<nkv::shared> ns, cost_job job) { each_thread(ns, job, kind::exist); }
 NKV_KERNEL shared_store(cost_namespace<nkv::shared> ns, cost_job job) { each_thread(ns, job, kind::store); }
-NKV_KERNEL warp_retrieve(cost_namespace<nkv::shared> ns, cost_job job) { each_of(whole_warp(), ns, job); }
+NKV_KERNEL warp_retrieve(cost_namespace<nkv::shared> ns, cost_job job) { each_of(warp_group::whole(), ns, job); }
 NKV_KERNEL block_retrieve(cost_namespace<nkv::block_shared> ns, cost_job job) {
   NKV_SHARED nkv::device::block_group_memory memory;
   each_of(block_group(memory), ns, job);

@@ -65,7 +65,7 @@ NKV_HD void pages(const Group& threads, nkv::span<const nkv::device::namespace_r
 }  // namespace device_test
 
 NKV_KERNEL void pages_warp(nkv::span<const nkv::device::namespace_ref<nkv::shared>> queues, device_test::arguments a) {
-  device_test::pages(nkv::device::warp_group(), queues, nkv::device::grid_place::here().warp, a);
+  device_test::pages(nkv::device::warp_group::whole(), queues, nkv::device::grid_place::here().warp, a);
 }
 NKV_KERNEL void pages_block(nkv::span<const nkv::device::namespace_ref<nkv::block_shared>> queues,
                             device_test::arguments a) {
@@ -77,7 +77,7 @@ NKV_KERNEL void pages_thread(nkv::span<const nkv::device::namespace_ref<nkv::exc
   device_test::pages(nkv::device::thread_group(), queues, nkv::device::grid_place::here().thread, a);
 }
 NKV_KERNEL void warp_shared(nkv::device::namespace_ref<nkv::shared> ns, device_test::arguments a) {
-  device_test::together(nkv::device::warp_group(), ns, a);
+  device_test::together(nkv::device::warp_group::whole(), ns, a);
 }
 NKV_KERNEL void thread_bar(nkv::device::namespace_ref<nkv::shared, nkv::device::bar_doorbell> ns,
                            device_test::arguments a) {

@@ -62,7 +62,7 @@ NKV_KERNEL void kernel_team(nkv::namespace_ref<device_test::queue> ns, nkv::shar
                             nkv::local_range<std::byte> destination, unsigned* failures) {
   const auto until = nkv::device::deadline::after_ms(1);
   const nkv::key_view key{source.local, 16};
-  const nkv::device::shard_team team(nkv::device::warp_group{});
+  const nkv::device::shard_team team(nkv::device::warp_group::whole());
   nkv::shard_slot slots[2];
   writer_memory.slots = slots;
   nkv::sharded_writer writer(ns, writer_memory, team);

@@ -60,10 +60,16 @@ static_assert(group<thread_group>);
 /// a branch. On a host, one thread. A value of a kernel's, not to be kept beyond the branch that it was made in.
 class warp_group {
  public:
-  /// Of the lanes that are here now.
+  /// Of the lanes that are here now: for what each lane does for itself, at one doorbell for all. Nothing promises that
+  /// a warp's lanes are together, at the begin of a kernel or anywhere else: there may be several such groups.
   NKV_HD warp_group() noexcept : lanes_(detail::world::active_lanes()) {}
   /// Of `lanes`, one bit each, every one of which makes it.
   NKV_HD explicit warp_group(std::uint64_t lanes) noexcept : lanes_(lanes) {}
+  /// Of all threads that the warp has, wherever they are now: for what a warp does as one.
+  /// @pre each of them makes it; none has ended
+  [[nodiscard]] NKV_HD static warp_group whole() noexcept {
+    return of_thread(detail::world::thread_in_block(), detail::world::threads_of_block());
+  }
 
   [[nodiscard]] NKV_HD std::uint32_t rank() const noexcept { return count_of(lanes_ & lower()); }
   [[nodiscard]] NKV_HD std::uint32_t size() const noexcept { return count_of(lanes_); }
@@ -105,6 +111,14 @@ class warp_group {
   }
 
  private:
+  friend class block_group;
+
+  /// Of the warp of thread `rank` of a block of `size`; the last may be short.
+  NKV_HD static warp_group of_thread(std::uint32_t rank, std::uint32_t size) noexcept {
+    constexpr std::uint32_t most = detail::world::lanes_of_warp;
+    const std::uint32_t left = size - rank / most * most;
+    return warp_group(~std::uint64_t{0} >> (64 - (left < most ? left : most)));
+  }
   NKV_HD static std::uint64_t lower() noexcept { return (std::uint64_t{1} << detail::world::lane()) - 1; }
   NKV_HD static std::uint32_t count_of(std::uint64_t bits) noexcept {
     return count_ones(static_cast<std::uint32_t>(bits)) + count_ones(static_cast<std::uint32_t>(bits >> 32));
@@ -150,7 +164,7 @@ class block_group {
   }
   [[nodiscard]] NKV_HD std::uint32_t count(bool value) const noexcept { return count_with<detail::world>(value); }
   /// The warp or wave.
-  [[nodiscard]] NKV_HD warp_group part() const noexcept { return warp_group(lanes_here()); }
+  [[nodiscard]] NKV_HD warp_group part() const noexcept { return warp_group::of_thread(rank_, size_); }
   [[nodiscard]] NKV_HD std::uint32_t before_part(std::uint32_t word, std::uint32_t& total) const noexcept {
     if (part().rank() == 0) memory_->of_warp[warp_index()] = word;
     sync();
@@ -165,7 +179,7 @@ class block_group {
     return mine;
   }
   [[nodiscard]] NKV_HD std::uint32_t lowest(bool value) const noexcept {
-    const warp_group warp(lanes_here());
+    const warp_group warp = part();
     const std::uint32_t in_warp = warp.lowest(value);
     if (warp.rank() == 0)
       memory_->of_warp[warp_index()] =
@@ -179,7 +193,7 @@ class block_group {
   [[nodiscard]] NKV_HD std::uint64_t ranks(bool value, std::uint32_t word) const noexcept {
     // A wave of 64 lanes fills two words of 32 bits, a warp of 32 one.
     constexpr std::uint32_t words_each = (detail::world::lanes_of_warp + 31) / 32;
-    const warp_group warp(lanes_here());
+    const warp_group warp = part();
     const std::uint64_t votes = warp.ballot(value);
     if (warp.rank() == 0) {
       memory_->of_warp[warp_index() * words_each] = static_cast<std::uint32_t>(votes);
@@ -210,12 +224,6 @@ class block_group {
     }
   }
 
-  /// The lanes of this thread's warp that are threads of the block.
-  NKV_HD std::uint64_t lanes_here() const noexcept {
-    const std::uint32_t left = size_ - warp_index() * detail::world::lanes_of_warp;
-    const std::uint32_t lanes = left < detail::world::lanes_of_warp ? left : detail::world::lanes_of_warp;
-    return ~std::uint64_t{0} >> (64 - lanes);
-  }
   NKV_HD std::uint32_t warp_index() const noexcept { return rank_ / detail::world::lanes_of_warp; }
   NKV_HD std::uint32_t warps() const noexcept {
     return (size_ + detail::world::lanes_of_warp - 1) / detail::world::lanes_of_warp;

@@ -208,7 +208,7 @@ NKV_KERNEL each_thread_shared(ref<nkv::shared, shared_doorbell> ns, collective_j
   each(thread_group{}, ns, job);
 }
 NKV_KERNEL each_warp_shared(ref<nkv::shared, bar_doorbell> ns, collective_job job) {
-  each(warp_group(whole_warp()), ns, job);
+  each(warp_group::whole(), ns, job);
 }
 /// The two sides of a branch, each a group of its own.
 NKV_KERNEL each_side_shared(ref<nkv::shared, shared_doorbell> ns, collective_job job) {
@@ -223,14 +223,14 @@ NKV_KERNEL each_block_shared(ref<nkv::shared, bar_doorbell> ns, collective_job j
   each(block_group(memory), ns, job);
 }
 NKV_KERNEL each_warp_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
-  each(warp_group(whole_warp()), ns, job);
+  each(warp_group::whole(), ns, job);
 }
 NKV_KERNEL each_block_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
   each(block_group(memory), ns, job);
 }
 NKV_KERNEL each_warp_all(ref<nkv::shared, bar_doorbell, nkv::all_commands> ns, collective_job job) {
-  each(warp_group(whole_warp()), ns, job);
+  each(warp_group::whole(), ns, job);
 }
 
 // ---- A queue a thread ----
@@ -241,7 +241,7 @@ NKV_KERNEL alone_bar(const ref<nkv::exclusive, bar_doorbell>* refs, collective_j
 
 // ---- submit_each and wait_each ----
 NKV_KERNEL tickets_warp(ref<nkv::shared, shared_doorbell> ns, collective_job job) {
-  tickets(warp_group(whole_warp()), ns, job);
+  tickets(warp_group::whole(), ns, job);
 }
 NKV_KERNEL tickets_block(ref<nkv::shared, bar_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
@@ -250,7 +250,7 @@ NKV_KERNEL tickets_block(ref<nkv::shared, bar_doorbell> ns, collective_job job) 
 
 // ---- run_together and longest_prefix ----
 NKV_KERNEL together_warp(const ref<nkv::exclusive, bar_doorbell>* refs, collective_job job) {
-  together(warp_group(whole_warp()), refs[me() / 32], job);
+  together(warp_group::whole(), refs[me() / 32], job);
 }
 NKV_KERNEL together_block(ref<nkv::block_shared, shared_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
@@ -258,14 +258,14 @@ NKV_KERNEL together_block(ref<nkv::block_shared, shared_doorbell> ns, collective
   prefix(block_group(memory), ns, job);
 }
 
-NKV_KERNEL all_warp(ref<nkv::shared, bar_doorbell> ns, collective_job job) { all(warp_group(whole_warp()), ns, job); }
+NKV_KERNEL all_warp(ref<nkv::shared, bar_doorbell> ns, collective_job job) { all(warp_group::whole(), ns, job); }
 NKV_KERNEL all_block(ref<nkv::shared, shared_doorbell> ns, collective_job job) {
   __shared__ nkv::device::block_group_memory memory;
   all(block_group(memory), ns, job);
 }
 
 // ---- Groups alone ----
-NKV_KERNEL words_warp(collective_job job) { words(warp_group(whole_warp()), job); }
+NKV_KERNEL words_warp(collective_job job) { words(warp_group::whole(), job); }
 NKV_KERNEL words_side(collective_job job) {
   constexpr std::uint32_t some = 0x8421'fff0u;
   if ((some >> threadIdx.x % 32 & 1u) != 0) {
@@ -293,7 +293,7 @@ NKV_KERNEL cost_shared_bar(ref<nkv::shared, bar_doorbell> ns, collective_job job
   again(job, ns, [&](const auto& ns, const operation& op, deadline until) { return ns.run(op, until); });
 }
 NKV_KERNEL cost_warp(ref<nkv::shared, shared_doorbell> ns, collective_job job) {
-  const warp_group threads(whole_warp());
+  const warp_group threads = warp_group::whole();
   again(job, ns, [&](const auto& ns, const operation& op, deadline until) { return run_each(threads, ns, op, until); });
 }
 NKV_KERNEL cost_block(ref<nkv::shared, shared_doorbell> ns, collective_job job) {

@@ -3,6 +3,9 @@
 // Every operation by every kind of user, to be run by the interpreter against a model controller.
 #include "operations.hpp"
 
+#if defined(__HIP__)
+#include <hip/hip_runtime.h>
+#endif
 #include <nkv/device/device.hpp>
 
 using nkv::operation;
@@ -18,12 +21,6 @@ namespace {
 
 template <class Sharing>
 using device_ref = nkv::device::namespace_ref<Sharing>;
-
-/// The lanes that this thread's warp has.
-__device__ std::uint64_t whole_warp() {
-  const std::uint32_t left = blockDim.x - threadIdx.x / 32 * 32;
-  return left >= 32 ? 0xffffffffu : (1u << left) - 1;
-}
 
 /// @param run    (operation, deadline, takes_part) -> outcome
 /// @param writes whether this thread writes the outcomes down
@@ -91,9 +88,7 @@ NKV_KERNEL six_block(device_ref<nkv::block_shared> ns, operations_job job) { by_
 NKV_KERNEL six_shared(nkv::span<const device_ref<nkv::shared>> refs, operations_job job) {
   by_thread(*queue_of(refs, grid_place::here().warp), job);
 }
-NKV_KERNEL six_each_warp(device_ref<nkv::shared> ns, operations_job job) {
-  by_group(warp_group(whole_warp()), ns, job);
-}
+NKV_KERNEL six_each_warp(device_ref<nkv::shared> ns, operations_job job) { by_group(warp_group::whole(), ns, job); }
 /// The lanes that happen to be there, on the sides of a branch.
 NKV_KERNEL six_each_side(device_ref<nkv::shared> ns, operations_job job) {
 #pragma unroll 1
@@ -107,7 +102,7 @@ NKV_KERNEL six_each_block(device_ref<nkv::block_shared> ns, operations_job job) 
 }
 /// A warp is one user, and its queue its own; the last lane writes down what all were told.
 NKV_KERNEL six_together(nkv::span<const device_ref<nkv::exclusive>> refs, operations_job job) {
-  const warp_group threads(whole_warp());
+  const warp_group threads = warp_group::whole();
   const std::uint32_t warp = grid_place::here().warp;
   operations(
       job, warp,
@@ -119,12 +114,14 @@ NKV_KERNEL six_together(nkv::span<const device_ref<nkv::exclusive>> refs, operat
 
 NKV_KERNEL ask_warp(nkv::span<const device_ref<nkv::shared>> refs, asking_job job) {
   const std::uint32_t warp = grid_place::here().warp;
-  ask(warp_group(whole_warp()), *queue_of(refs, warp), warp, job);
+  ask(warp_group::whole(), *queue_of(refs, warp), warp, job);
 }
 NKV_KERNEL ask_block(device_ref<nkv::block_shared> ns, asking_job job) {
   __shared__ nkv::device::block_group_memory memory;
   ask(block_group(memory), ns, 0, job);
 }
+
+NKV_KERNEL lanes_of_warp(std::uint32_t* out) { *out = nkv::device::detail::world::lanes_of_warp; }
 
 NKV_KERNEL make_keys(nkv_test::keys_job job) {
   const std::uint32_t me = grid_place::here().thread;

@@ -3,6 +3,9 @@
 // Values beyond one command by a warp and by a block, to be run by the interpreter against a model controller.
 #include "sharded.hpp"
 
+#if defined(__HIP__)
+#include <hip/hip_runtime.h>
+#endif
 #include <nkv/device/device.hpp>
 
 namespace {
@@ -39,7 +42,7 @@ __device__ void work(const Group& threads, const Namespace& ns, const sharded_jo
 }  // namespace
 
 extern "C" __global__ void by_warp(nkv::device::namespace_ref<nkv::exclusive> ns, const sharded_job* job) {
-  work(nkv::device::warp_group(blockDim.x >= 32 ? 0xffffffffu : (1u << blockDim.x) - 1), ns, *job);
+  work(nkv::device::warp_group::whole(), ns, *job);
 }
 extern "C" __global__ void by_block(nkv::device::namespace_ref<nkv::block_shared> ns, const sharded_job* job) {
   __shared__ nkv::device::block_group_memory memory;

@@ -59,7 +59,7 @@ struct survey_values {
 
 EXAMPLE_KERNEL void execute_value(survey_values<example::kernel_namespace<nkv::all_commands>> job,
                                   std::uint32_t warps) {
-  job(nkv::device::warp_group(), example::block_index(), warps);
+  job(nkv::device::warp_group::whole(), example::block_index(), warps);
 }
 
 #else

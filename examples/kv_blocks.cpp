@@ -34,7 +34,7 @@ struct fetch_blocks {
 #if NKV_CUDA || NKV_HIP
 
 EXAMPLE_KERNEL void kv_blocks(fetch_blocks<example::kernel_namespace<nkv::plain_commands>> job, std::uint32_t warps) {
-  job(nkv::device::warp_group(), example::block_index(), warps);
+  job(nkv::device::warp_group::whole(), example::block_index(), warps);
 }
 
 #else

@@ -56,7 +56,7 @@ struct stream_layers {
 
 EXAMPLE_KERNEL void layer_stream(stream_layers<example::kernel_namespace<nkv::plain_commands>> job,
                                  std::uint32_t warps) {
-  job(nkv::device::warp_group(), example::block_index(), warps);
+  job(nkv::device::warp_group::whole(), example::block_index(), warps);
 }
 
 #else

@@ -54,7 +54,7 @@ struct fill_cache {
 #if NKV_CUDA || NKV_HIP
 
 EXAMPLE_KERNEL void paged_cache(fill_cache<example::kernel_namespace<nkv::plain_commands>> job, std::uint32_t warps) {
-  job(nkv::device::warp_group(), example::block_index(), warps);
+  job(nkv::device::warp_group::whole(), example::block_index(), warps);
 }
 
 #else

@@ -2,15 +2,68 @@
 //
 // Stores every file below a folder and three large generated values, lists them, and retrieves them over and over with
 // many commands in flight, comparing every byte. One thread, one exclusive queue pair, registered memory: what a
-// program that cares about speed does. And what a kernel does: warps whose lanes retrieve by the device side's
-// templates, here run by host threads. examples/quickstart starts a target for it.
+// program that cares about speed does. And a kernel's warps, whose lanes retrieve by the device side's templates: on a
+// GPU, or run by host threads. examples/quickstart starts a target for it.
+#include "common/kernel.hpp"
+
+/// A value that is stored, and where its original lies in the arena.
+struct stored_value {
+  nkv::key key;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// What a kernel's warps do: every lane retrieves a value into memory of its own and compares it.
+template <class Namespace>
+struct retrieve_and_compare {
+  Namespace ns;
+  const stored_value* values = nullptr;
+  std::uint64_t value_count = 0;
+  std::uint64_t count = 0;               ///< of Retrieves
+  const std::byte* originals = nullptr;  ///< where value::offset begins
+  std::byte* buffers = nullptr;          ///< `stride` bytes a lane, as this code reaches them
+  std::uint64_t address = 0;             ///< and as the target does
+  std::uint64_t stride = 0;
+  std::uint64_t* good = nullptr;  ///< how many values came back as they were, one number a lane
+
+  template <nkv::device::group Warp>
+  NKV_HD void operator()(const Warp& warp, std::uint32_t index, std::uint32_t warps) const {
+    const std::uint64_t lane = std::uint64_t{index} * warp.size() + warp.rank();
+    const std::uint64_t lanes = std::uint64_t{warps} * warp.size();
+    std::byte* const buffer = buffers + lane * stride;
+    for (std::uint64_t at = 0; at < count; at += lanes) {
+      const bool mine = at + lane < count;
+      const stored_value& v = values[(at + lane) % value_count];
+      // Bytes that the last value left here must not pass for this one's.
+      for (std::uint64_t i = 0; mine && i < v.bytes; ++i)
+        buffer[i] = static_cast<std::byte>(static_cast<unsigned>(originals[v.offset + i]) ^ 0xffu);
+      const nkv::outcome o =
+          nkv::device::run_each(warp, ns, nkv::operation::retrieve(v.key, {address + lane * stride, v.bytes, 0}),
+                                nkv::device::deadline::after_ms(60'000), mine);
+      if (!mine || !o.ok() || (o.length_known && o.length_bytes != v.bytes)) continue;
+      std::uint64_t same = 0;
+      while (same < v.bytes && buffer[same] == originals[v.offset + same]) ++same;
+      if (same == v.bytes) ++good[lane];
+    }
+  }
+};
+
+#if NKV_CUDA || NKV_HIP
+
+EXAMPLE_KERNEL void quickstart_demo(retrieve_and_compare<nkv::device::namespace_ref<nkv::shared>> job,
+                                    std::uint32_t warps) {
+  job(nkv::device::warp_group::whole(), example::block_index(), warps);
+}
+
+#else
+
+#include "common/gpu.hpp"
 #include "common/human.hpp"
 #include "common/lanes.hpp"
 #include "common/latency_histogram.hpp"
 #include "common/progress_bar.hpp"
 #include "common/table.hpp"
 
-#include <nkv/device/device.hpp>
 #include <nkv/host/host.hpp>
 
 #include <fmt/format.h>
@@ -24,10 +77,12 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -51,13 +106,6 @@ auto need(Result&& result, const char* what) {
   if (!result) fail(fmt::format("{}: {}", what, nkv::host::describe(result.error())));
   return *std::forward<Result>(result);
 }
-
-/// A value that is stored, and where its original lies in the arena.
-struct value {
-  nkv::key key;
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-};
 
 struct file {
   std::filesystem::path path;
@@ -110,50 +158,17 @@ void generate(std::byte* to, std::uint64_t bytes, std::uint64_t seed) {
 
 /// Who sends the Retrieves of files.
 enum class initiator : std::uint8_t {
-  automatic,  ///< cpu, then simt for a part
+  automatic,  ///< cpu, then a kernel for a part
   cpu,        ///< one thread with many commands in flight
-  simt,       ///< a kernel's warps, their lanes being host threads
-};
-
-/// What a kernel's warps do: every lane retrieves a value into memory of its own and compares it.
-template <class Namespace>
-struct retrieve_and_compare {
-  Namespace ns;
-  const value* values = nullptr;
-  std::uint64_t value_count = 0;
-  std::uint64_t count = 0;               ///< of Retrieves
-  const std::byte* originals = nullptr;  ///< where value::offset begins
-  std::byte* buffers = nullptr;          ///< `stride` bytes a lane, as this code reaches them
-  std::uint64_t address = 0;             ///< and as the target does
-  std::uint64_t stride = 0;
-  std::uint64_t* good = nullptr;  ///< how many values came back as they were, one number a lane
-
-  template <nkv::device::group Warp>
-  NKV_HD void operator()(const Warp& warp, std::uint32_t index, std::uint32_t warps) const {
-    const std::uint64_t lane = std::uint64_t{index} * warp.size() + warp.rank();
-    const std::uint64_t lanes = std::uint64_t{warps} * warp.size();
-    std::byte* const buffer = buffers + lane * stride;
-    for (std::uint64_t at = 0; at < count; at += lanes) {
-      const bool mine = at + lane < count;
-      const value& v = values[(at + lane) % value_count];
-      // Bytes that the last value left here must not pass for this one's.
-      for (std::uint64_t i = 0; mine && i < v.bytes; ++i) buffer[i] = ~originals[v.offset + i];
-      const nkv::outcome o =
-          nkv::device::run_each(warp, ns, nkv::operation::retrieve(v.key, {address + lane * stride, v.bytes, 0}),
-                                nkv::device::deadline::after_ms(60'000), mine);
-      if (!mine || !o.ok() || (o.length_known && o.length_bytes != v.bytes)) continue;
-      std::uint64_t same = 0;
-      while (same < v.bytes && buffer[same] == originals[v.offset + same]) ++same;
-      if (same == v.bytes) ++good[lane];
-    }
-  }
+  kernel,     ///< a kernel's warps: on a GPU, or their lanes being host threads
 };
 
 class demo {
  public:
   demo(const std::string& endpoint, std::filesystem::path folder, std::uint64_t operations, std::size_t depth,
-       initiator who)
-      : controller_(need(nkv::host::connect(endpoint), "connect")),
+       initiator who, example::gpu gpu)
+      : gpu_(std::move(gpu)),
+        controller_(need(nkv::host::connect(endpoint, options_of(gpu_)), "connect")),
         ns_(need(controller_.open_namespace(1), "open namespace 1")),
         folder_(std::move(folder)),
         operations_(operations),
@@ -161,9 +176,10 @@ class demo {
         who_(who) {}
 
   void run() {
+    if (gpu_.driver() != nullptr) doorbells_of_gpu_ = need(controller_.map_doorbells(gpu_.driver()), "the doorbells");
     load();
     store(files_, fmt::format("{} files", tools::human_count(files_.size())), depth_);
-    for (const value& v : large_) store({v}, tools::human_bytes(v.bytes) + ", generated", 1);
+    for (const stored_value& v : large_) store({v}, tools::human_bytes(v.bytes) + ", generated", 1);
     list();
     retrieve_all();
     each_key(nkv::kv_opcode::exist, "Exist");
@@ -172,6 +188,24 @@ class demo {
   }
 
  private:
+  static nkv::host::connect_options options_of(const example::gpu& gpu) {
+    nkv::host::connect_options how;
+    // A kernel wakes nobody: the target has to look now and then.
+    how.vfio_user.wake = gpu.driver() == nullptr;
+    return how;
+  }
+
+  /// For this thread, the target, and the GPU where there is one.
+  [[nodiscard]] nkv::host::pinned_memory memory(std::uint64_t size_bytes) const {
+    std::vector<std::shared_ptr<nkv::host::gpu_driver>> gpus;
+    if (gpu_.driver() != nullptr) gpus.push_back(gpu_.driver());
+    return need(controller_.allocate_pinned(size_bytes, gpus), "allocate");
+  }
+  /// Where a kernel finds what stands in it: on a GPU, or in a host thread.
+  [[nodiscard]] std::byte* for_kernel(const nkv::host::pinned_memory& m) const {
+    return gpu_.driver() != nullptr ? m.on_device() : m.data();
+  }
+
   /// Every original, in one piece of memory that the target reaches: values are stored from here without a copy, and
   /// what comes back is compared with it.
   void load() {
@@ -181,7 +215,7 @@ class demo {
     for (const file& f : files) total += f.bytes;
     const std::uint64_t tree_bytes = total;
     for (const std::uint64_t bytes : generated_bytes) total += bytes;
-    originals_ = need(controller_.allocate(total), "allocate");
+    originals_ = memory(total);
     std::uint64_t at = 0;
     for (const file& f : files) {
       const std::string name = f.path.string();
@@ -269,12 +303,12 @@ class demo {
     if (!o.ok()) fail(nkv::host::describe(o, op, ns_.nsid()));
   }
 
-  void store(const std::vector<value>& values, const std::string& what, std::size_t depth) {
+  void store(const std::vector<stored_value>& values, const std::string& what, std::size_t depth) {
     row r{"Store", what};
     pipeline(
         r, values.size(), depth,
         [&](std::uint64_t i, std::size_t) {
-          const value& v = values[i];
+          const stored_value& v = values[i];
           return nkv::operation::store(v.key, need(originals_.value(v.offset, v.bytes), "value"));
         },
         [&](const nkv::operation& op, const nkv::outcome& o, std::size_t) { check(op, o); });
@@ -287,7 +321,7 @@ class demo {
     const nkv::host::registration page_memory = need(controller_.allocate(64 * 1024), "allocate");
     std::set<std::string> missing;
     for (const auto* values : {&files_, &large_})
-      for (const value& v : *values) missing.insert(text_of(v.key));
+      for (const stored_value& v : *values) missing.insert(text_of(v.key));
     std::uint64_t seen = 0;
     nkv::key last;
     for (;;) {
@@ -320,14 +354,14 @@ class demo {
     // So many that each large size moves about 1 GiB; the files take the rest.
     std::uint64_t left = operations_;
     std::vector<std::uint64_t> counts;
-    for (const value& v : large_) {
+    for (const stored_value& v : large_) {
       counts.push_back(std::clamp<std::uint64_t>(1024 * mib / v.bytes, 1, operations_ / 64 + 1));
       left -= std::min(left, counts.back());
     }
     const std::uint64_t by_lanes = who_ == initiator::cpu ? 0 : std::clamp<std::uint64_t>(left / 100, 1, 10'000);
     left -= std::min(left, by_lanes);
     const std::uint64_t alone = std::min<std::uint64_t>(left / 10, 20'000);
-    if (who_ != initiator::simt) {
+    if (who_ == initiator::automatic || who_ == initiator::cpu) {
       retrieve(files_, longest_file_, left - alone, depth_,
                fmt::format("{} files, again and again", tools::human_count(files_.size())));
       retrieve(files_, longest_file_, alone, 1, "files, one at a time");
@@ -337,7 +371,7 @@ class demo {
       retrieve({large_[i]}, large_[i].bytes, counts[i], 2, tools::human_bytes(large_[i].bytes));
   }
 
-  void retrieve(const std::vector<value>& values, std::uint64_t longest, std::uint64_t count, std::size_t depth,
+  void retrieve(const std::vector<stored_value>& values, std::uint64_t longest, std::uint64_t count, std::size_t depth,
                 const std::string& what) {
     if (count == 0) return;
     row r{"Retrieve", what};
@@ -347,14 +381,14 @@ class demo {
     pipeline(
         r, count, depth,
         [&](std::uint64_t i, std::size_t slot) {
-          const value& v = values[i % values.size()];
+          const stored_value& v = values[i % values.size()];
           // Bytes that the last value left here must not pass for this one's.
           std::memset(buffers.data() + slot * stride, static_cast<int>(i * 37 % 256), v.bytes);
           return nkv::operation::retrieve(v.key, need(buffers.value(slot * stride, v.bytes), "value"));
         },
         [&](const nkv::operation& op, const nkv::outcome& o, std::size_t slot) {
           check(op, o);
-          const value& v = values[op.user_tag % values.size()];
+          const stored_value& v = values[op.user_tag % values.size()];
           if (o.length_known && o.length_bytes != v.bytes)
             fail(fmt::format("a value of {} bytes came back with {}", v.bytes, o.length_bytes));
           if (std::memcmp(buffers.data() + slot * stride, originals_.data() + v.offset, v.bytes) != 0)
@@ -366,26 +400,51 @@ class demo {
     rows_.push_back(std::move(r));
   }
 
-  /// The device side's templates. No kernel is launched: the lanes are host threads, and the table says so.
+  /// The device side's templates: by a kernel where there is a GPU, and by host threads elsewhere. The table says
+  /// which.
   void retrieve_on_lanes(std::uint64_t count) {
+    const bool on_gpu = gpu_.driver() != nullptr;
     const std::uint64_t stride = (std::max<std::uint64_t>(longest_file_, 1) + 4095) / 4096 * 4096;
-    constexpr std::uint32_t lanes = 8;
-    const std::uint32_t warps = stride * lanes * 4 <= 256 * mib ? 4 : 1;
-    const auto shared = need(controller_.open_namespace<nkv::shared>(1), "open namespace 1");
-    const nkv::host::registration buffers = need(controller_.allocate(stride * warps * lanes), "allocate");
-    std::vector<std::uint64_t> good(warps * lanes);
-    row r{"Retrieve", fmt::format("files, {} warps of {} lanes (host threads, no GPU)", warps, lanes)};
+    const std::uint32_t lanes = on_gpu ? 32 : 8;
+    const auto warps =
+        static_cast<std::uint32_t>(std::clamp<std::uint64_t>(256 * mib / (stride * lanes), 1, on_gpu ? 16 : 4));
+    nkv::host::namespace_options wide;
+    wide.queue.entries = 2 * warps * lanes + 1;
+    wide.queue.gpu = gpu_.driver();
+    const auto shared = need(controller_.open_namespace<nkv::shared>(1, wide), "open namespace 1");
+    const nkv::host::pinned_memory buffers = memory(stride * warps * lanes);
+    const std::size_t values_bytes = sizeof(stored_value) * files_.size();
+    const nkv::host::pinned_memory table = memory(values_bytes + sizeof(std::uint64_t) * warps * lanes);
+    std::memcpy(table.data(), files_.data(), values_bytes);
+    const auto* const good = reinterpret_cast<const std::uint64_t*>(table.data() + values_bytes);
+    const auto job = [&](const auto& ns) {
+      return retrieve_and_compare<std::decay_t<decltype(ns)>>{
+          ns,
+          reinterpret_cast<const stored_value*>(for_kernel(table)),
+          files_.size(),
+          count,
+          for_kernel(originals_),
+          for_kernel(buffers),
+          need(buffers.value(0, stride * warps * lanes), "value").address,
+          stride,
+          reinterpret_cast<std::uint64_t*>(for_kernel(table) + values_bytes)};
+    };
+    row r{"Retrieve",
+          fmt::format("files, {} warps of {} lanes ({})", warps, lanes, on_gpu ? gpu_.name() : "host threads, no GPU")};
     const std::uint64_t begin_ns = clock_type::now_ns();
-    example::run_on_lanes(
-        retrieve_and_compare<nkv::host::kv_namespace<nkv::shared>::ref_type>{
-            shared.ref(), files_.data(), files_.size(), count, originals_.data(), buffers.data(),
-            buffers.value().address, stride, good.data()},
-        warps, lanes);
+    if (on_gpu) {
+      const nkv::device::namespace_ref<nkv::shared> ns(
+          need(shared.queue().device_ref<nkv::device::queue_pair_ref<nkv::shared>>(doorbells_of_gpu_), "the queue"),
+          shared.profile());
+      if (const std::string wrong = gpu_.run("quickstart_demo", job(ns), warps, lanes); !wrong.empty()) fail(wrong);
+    } else {
+      example::run_on_lanes(job(shared.ref()), warps, lanes);
+    }
     r.seconds = static_cast<double>(clock_type::now_ns() - begin_ns) / 1e9;
     r.operations = count;
-    r.depth = warps * lanes;
+    r.depth = std::size_t{warps} * lanes;
     std::uint64_t same = 0;
-    for (const std::uint64_t n : good) same += n;
+    for (std::uint32_t n = 0; n < warps * lanes; ++n) same += good[n];
     if (same != count) fail(fmt::format("{} of {} Retrieves by lanes differ or failed", count - same, count));
     for (std::uint64_t i = 0; i < count; ++i) r.bytes += files_[i % files_.size()].bytes;
     compared_bytes_ += r.bytes;
@@ -397,7 +456,7 @@ class demo {
     row r{name, "every key"};
     std::vector<nkv::key> keys;
     for (const auto* values : {&files_, &large_})
-      for (const value& v : *values) keys.push_back(v.key);
+      for (const stored_value& v : *values) keys.push_back(v.key);
     pipeline(
         r, keys.size(), depth_,
         [&](std::uint64_t i, std::size_t) {
@@ -436,16 +495,18 @@ class demo {
     return digits;
   }
 
+  example::gpu gpu_;
   nkv::host::controller controller_;
+  nkv::host::gpu_doorbells doorbells_of_gpu_;
   namespace_type ns_;
   std::filesystem::path folder_;
   std::uint64_t operations_;
   std::size_t depth_;
   initiator who_;
 
-  nkv::host::registration originals_;
-  std::vector<value> files_;
-  std::vector<value> large_;
+  nkv::host::pinned_memory originals_;
+  std::vector<stored_value> files_;
+  std::vector<stored_value> large_;
   std::uint64_t longest_file_ = 0;
   std::uint64_t retrieves_ = 0;
   std::uint64_t compared_bytes_ = 0;
@@ -468,15 +529,24 @@ int main(int argc, char** argv) {
   std::string who = "auto";
   app.add_option(
          "--initiator", who,
-         "Who sends the Retrieves of files: cpu, one thread; simt, the warps of a kernel, run by host threads, a "
-         "hundredth as many; auto, one after the other. cuda and hip are refused: no kernel is launched here")
+         "Who sends the Retrieves of files: cpu, one thread; cuda or hip, a kernel's warps on a GPU, a hundredth as "
+         "many; simt, such warps run by host threads, as the last two without a GPU; auto, cpu and a GPU or simt")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "cpu", "simt", "cuda", "hip"}));
+  std::string kernels;
+  app.add_option("--kernels", kernels, "The compiled kernel (default: beside this program)");
   app.add_option("DIR", folder, "The directory tree")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (who == "cuda" || who == "hip")
-    fail("--initiator " + who + ": no kernel is launched here; simt runs what it would do on host threads");
-  const initiator by = who == "auto" ? initiator::automatic : who == "cpu" ? initiator::cpu : initiator::simt;
-  demo(endpoint, folder, operations, depth, by).run();
+  example::gpu gpu;
+  for (const std::string vendor : {"cuda", "hip"}) {
+    if (gpu.driver() != nullptr || (who != "auto" && who != vendor)) continue;
+    const std::string file = !kernels.empty() ? kernels : argv[0] + std::string(example::kernel_suffix(vendor));
+    const std::string missing = gpu.open(vendor, file);
+    if (!missing.empty()) fmt::print("not on a GPU by {}: {}\n", vendor, missing);
+  }
+  const initiator by = who == "auto" ? initiator::automatic : who == "cpu" ? initiator::cpu : initiator::kernel;
+  demo(endpoint, folder, operations, depth, by, std::move(gpu)).run();
   return 0;
 }
+
+#endif

@@ -90,19 +90,20 @@ struct memory {
 /// example's kernel: the GPU, or host threads as its lanes.
 class session {
  public:
-  /// @param program argv[0]: the compiled kernels are beside it, with .cubin or .hsaco behind its name, unless
+  /// @param program argv[0]: the compiled kernels are beside it, with .ptx or .hsaco behind its name, unless
   ///                `--kernels` says where
   /// @param own     what serves where no `--endpoint` is given
   session(const char* program, arguments& a,
           std::shared_ptr<nkv::target::subsystem> own = nkv::target::memory_subsystem()) {
     std::string endpoint = a.text("--endpoint", "");
     const std::string initiator = a.text("--initiator", "auto");
-    kernels_ = a.text("--kernels", "");
+    const std::string kernels = a.text("--kernels", "");
     if (initiator != "auto" && initiator != "simt" && initiator != "cuda" && initiator != "hip")
       fail("--initiator is auto, simt, cuda or hip");
     for (const std::string vendor : {"cuda", "hip"}) {
       if (gpu_.driver() != nullptr || (initiator != "auto" && initiator != vendor)) continue;
-      const std::string missing = open_gpu(vendor, program);
+      const std::string missing =
+          gpu_.open(vendor, !kernels.empty() ? kernels : std::string(program) + kernel_suffix(vendor));
       if (!missing.empty() && initiator == vendor) fail("--initiator " + vendor + ": " + missing);
       if (!missing.empty()) std::printf("not on a GPU by %s: %s\n", vendor.c_str(), missing.c_str());
     }
@@ -164,7 +165,7 @@ class session {
       using queue = nkv::device::queue_pair_ref<nkv::shared>;
       const nkv::device::namespace_ref<nkv::shared> ns(
           need(kernel_->queue().device_ref<queue>(doorbells_of_gpu_), "the queue, for the GPU"), kernel_->profile());
-      const std::string wrong = gpu_.run(kernels_, name, make(ns), warps_, lanes_);
+      const std::string wrong = gpu_.run(name, make(ns), warps_, lanes_);
       if (!wrong.empty()) fail(wrong);
     } else {
       const std::uint32_t before = counters().sq_doorbells;
@@ -185,19 +186,6 @@ class session {
   }
 
  private:
-  /// @return why not
-  std::string open_gpu(const std::string& vendor, const char* program) {
-    const std::string file =
-        !kernels_.empty() ? kernels_ : std::string(program) + (vendor == "cuda" ? ".cubin" : ".hsaco");
-    gpu found;
-    std::string missing = found.open(vendor);
-    if (missing.empty() && ::access(file.c_str(), R_OK) != 0) missing = "no compiled kernels in " + file;
-    if (!missing.empty()) return missing;
-    gpu_ = std::move(found);
-    kernels_ = file;
-    return {};
-  }
-
   /// Over vfio-user, which a kernel can use too. @return the endpoint
   std::string serve(std::shared_ptr<nkv::target::subsystem> own) {
     char folder[] = "/tmp/nkv-XXXXXX";
@@ -212,7 +200,6 @@ class session {
   [[nodiscard]] const nkv::queue_counters& counters() const { return kernel_->ref().queue().counters(); }
 
   gpu gpu_;
-  std::string kernels_;
   std::uint32_t warps_ = 0;
   std::uint32_t lanes_ = 0;
   std::string folder_;

@@ -26,10 +26,16 @@ grep -q "^300 Retrieves" "$work/out" || fail "not 300 Retrieves: $(cat "$work/ou
 code 0 "$demo" --operations 300 --initiator simt "$work/tree/a"
 grep -q "lanes (host threads, no GPU)" "$work/out" || fail "no lanes: $(cat "$work/out")"
 ! grep -q "again and again" "$work/out" || fail "one thread, with --initiator simt"
-# A GPU that was asked for is not replaced by something else.
+# Without a GPU the kernel's part is shown on host threads, and why is said: of the one that was asked for, or of each.
+mkdir "$work/none"
+for library in libcuda.so.1 libamdhip64.so libamdhip64.so.7 libamdhip64.so.6 libamdhip64.so.5; do
+  echo "no library" >"$work/none/$library"
+done
 for initiator in cuda hip; do
-  code 1 "$demo" --initiator $initiator "$work/tree"
-  err "--initiator $initiator"
+  LD_LIBRARY_PATH=$work/none code 0 "$demo" --operations 300 --initiator $initiator "$work/tree/a"
+  grep -q "^not on a GPU by $initiator: " "$work/out" || fail "no reason: $(cat "$work/out")"
+  grep -q "lanes (host threads, no GPU)" "$work/out" || fail "no lanes: $(cat "$work/out")"
+  [[ $(grep -c "not on a GPU" "$work/out") -eq 1 ]] || fail "more than was asked for: $(cat "$work/out")"
 done
 # It leaves nothing behind.
 code 0 nkv list

@@ -2,8 +2,8 @@
 //
 // The six operations in kernels, as nvcc compiles them, against the model controller: by threads alone and in groups,
 // over every kind of queue. Run by tests/ptx/run.py.
-#include "ptx/kernels/operations.hpp"
 #include "ptx/guest_queue.hpp"
+#include "ptx/operations_work.hpp"
 
 #include <doctest/doctest.h>
 #include <nkv/device/queue_pair.hpp>
@@ -12,9 +12,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
-#include <iterator>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -153,165 +151,6 @@ std::string name(const shape& s) {
          std::to_string(s.depth) + ", trouble " + std::to_string(s.what);
 }
 
-// ---- What users do ----
-
-/// The operations of all users, with their memory, and what is to come of them.
-class work {
- public:
-  enum step : std::uint32_t { store, exist, retrieve, list, execute, touch, remove, exist_after, steps };
-
-  work(kernel_run& run, std::uint32_t users, std::uint32_t rounds, bool head) : users_(users), rounds_(rounds) {
-    const std::size_t each = std::size_t{users} * rounds;
-    operations_ = run.memory().allocate_array<operation>("operations", each * steps);
-    takes_part_ = run.memory().allocate_array<std::uint8_t>("who takes part", each * steps);
-    outcomes_ = run.memory().allocate_array<outcome>("outcomes", each * steps);
-    std::byte* memory = run.memory().allocate("users' memory", each * room, 64);
-    for (std::uint32_t u = 0; u < users; ++u) {
-      for (std::uint32_t n = 0; n < rounds; ++n) {
-        turn& t = turns_.emplace_back();
-        t.memory = memory + (turns_.size() - 1) * room;
-        // Every length that there is, of the long keys too.
-        const std::uint32_t key_bytes = head ? 8 + (u * 31 + n * 89) % 248 : 8 + (u + n) % 9;
-        std::memcpy(t.memory, &u, 4);
-        std::memcpy(t.memory + 4, &n, 4);
-        for (std::uint32_t i = 8; i < key_bytes; ++i) t.memory[i] = static_cast<std::byte>(i * 7 + u);
-        t.key.assign(reinterpret_cast<const char*>(t.memory), key_bytes);
-        t.value.resize(1 + (u * 13 + n * 5) % (value_room - 1));
-        for (std::size_t i = 0; i < t.value.size(); ++i) t.value[i] = static_cast<char>(u * 3 + n * 17 + i + 1);
-        std::memcpy(t.memory + value_at, t.value.data(), t.value.size());
-        t.input = "in" + std::to_string(u);
-        std::memcpy(t.memory + execute_at + 2 + key_bytes, t.input.data(), t.input.size());
-        t.op_id = u % 2 == 0 ? 11 : 12;  // the value, or the input
-
-        const nkv::key_view key(t.memory, key_bytes);
-        const auto at = [&t](std::size_t from, std::size_t bytes) {
-          return nkv::value_ref{reinterpret_cast<std::uint64_t>(t.memory + from), bytes, 0};
-        };
-        nkv::store_options options;
-        options.must_not_exist = u % 3 == 1;
-        options.no_compress = u % 4 == 1;
-        options.ephemeral = u % 4 == 2;
-        options.ttl_s = u % 4 == 3 ? 60 + u : 0;
-        nkv::store_options again;
-        again.touch = true;
-        again.must_exist = u % 2 == 1;
-        again.ttl_s = 9;
-        operation* const ops = operations_ + (turns_.size() - 1) * steps;
-        ops[store] = operation::store(key, at(value_at, t.value.size()), options);
-        ops[exist] = operation::exist(key);
-        ops[retrieve] = operation::retrieve(key, at(buffer_at, value_room));
-        ops[list] = operation::list(key, at(page_at, page_room), t.memory + page_at);
-        ops[execute] = operation::execute(t.op_id, key, at(execute_at, execute_room), t.memory + execute_at,
-                                          static_cast<std::uint32_t>(t.input.size()), value_room);
-        ops[touch] = operation::store(key, {}, again);
-        ops[remove] = operation::remove(key);
-        ops[exist_after] = operation::exist(key);
-        for (std::uint32_t i = 0; i < steps; ++i) {
-          const std::size_t index = (turns_.size() - 1) * steps + i;
-          ops[i].user_tag = index + 1000;
-          takes_part_[index] = i != remove || (u + n) % 3 != 0;
-        }
-      }
-    }
-  }
-
-  [[nodiscard]] operations_job job(std::uint64_t timeout_ns) const {
-    operations_job j;
-    j.per_user = rounds_ * steps;
-    j.timeout_ns = timeout_ns;
-    j.operations = operations_;
-    j.takes_part = takes_part_;
-    j.outcomes = outcomes_;
-    return j;
-  }
-  [[nodiscard]] std::uint64_t commands_of(std::uint32_t u) const {
-    std::uint64_t n = 0;
-    for (std::size_t i = std::size_t{u} * rounds_ * steps; i < std::size_t{u + 1} * rounds_ * steps; ++i)
-      n += takes_part_[i];
-    return n;
-  }
-
-  /// Goes through what user u did, one operation after the other, and says what ended otherwise than it must.
-  /// @param what   what may have become of some commands
-  /// @param struck counts those of which it has
-  /// @param stored what the controller has of the user at the end
-  [[nodiscard]] std::string wrong(std::uint32_t u, trouble what, std::uint64_t& struck,
-                                  std::map<std::string, std::string>& stored) const {
-    for (std::uint32_t n = 0; n < rounds_; ++n) {
-      const std::size_t turn_index = std::size_t{u} * rounds_ + n;
-      const turn& t = turns_[turn_index];
-      bool there = false;
-      for (std::uint32_t i = 0; i < steps; ++i) {
-        const std::size_t index = turn_index * steps + i;
-        const outcome& o = outcomes_[index];
-        const auto bad = [&](const char* text) {
-          return "user " + std::to_string(u) + ", round " + std::to_string(n) + ", step " + std::to_string(i) + ": " +
-                 text + ", status " + std::to_string(o.status.bits());
-        };
-        if (o.user_tag != index + 1000) return bad("the tag");
-        if (takes_part_[index] == 0) {
-          if (!(o.status == status(client_status::would_block))) return bad("left out");
-          continue;
-        }
-        const status lost =
-            operations_[index].mutates() ? status(client_status::outcome_unknown) : status(client_status::timed_out);
-        if ((what == failures && o.status == failed) || (what == timeouts && o.status == lost)) {
-          ++struck;
-          continue;
-        }
-        if (i == list) {
-          if (!o.ok() || (first_of_page(t) == t.key) != there) return bad("the page");
-          continue;
-        }
-        const bool needed = i != store && !there;
-        if (needed ? !o.status.is_key_does_not_exist() : !o.ok()) return bad("the status");
-        if (i == store) there = true;
-        if (i == remove) there = false;
-        if (needed) continue;
-        if (i == retrieve && (o.length_bytes != t.value.size() || bytes(t, buffer_at, t.value.size()) != t.value))
-          return bad("the value");
-        const std::string& result = t.op_id == 11 ? t.value : t.input;
-        if (i == execute && (o.length_bytes != result.size() || bytes(t, execute_at, result.size()) != result))
-          return bad("the result");
-      }
-      if (there) stored[t.key] = t.value;
-    }
-    return {};
-  }
-
-  static inline const status failed{nkv::status_code_type::generic, nkv::generic_status::internal_error};
-
- private:
-  static constexpr std::size_t value_room = 96, page_room = 300, execute_room = 400;
-  static constexpr std::size_t value_at = 256, buffer_at = 384, page_at = 512, execute_at = 832, room = 1280;
-
-  struct turn {
-    std::byte* memory = nullptr;
-    std::string key;
-    std::string value;
-    std::string input;
-    std::uint32_t op_id = 0;
-  };
-
-  static std::string bytes(const turn& t, std::size_t at, std::size_t count) {
-    return {reinterpret_cast<const char*>(t.memory + at), count};
-  }
-  static std::string first_of_page(const turn& t) {
-    std::uint32_t count = 0;
-    std::uint16_t length = 0;
-    std::memcpy(&count, t.memory + page_at, sizeof count);
-    std::memcpy(&length, t.memory + page_at + 4, sizeof length);
-    return count == 0 || length > 255 ? std::string() : bytes(t, page_at + 6, length);
-  }
-
-  std::uint32_t users_;
-  std::uint32_t rounds_;
-  operation* operations_ = nullptr;
-  std::uint8_t* takes_part_ = nullptr;
-  outcome* outcomes_ = nullptr;
-  std::vector<turn> turns_;
-};
-
 // ---- A row ----
 
 constexpr std::uint64_t timeout_ns = 600'000;
@@ -350,15 +189,20 @@ void run_row(const shape& s, const char* entry, std::uint32_t queue_count, std::
     }
   }
   const std::uint32_t rounds = s.threads < 32 ? 5 : s.threads < 256 ? 2 : 1;
-  const work w(run, user_count, rounds, s.keys == head);
+  const nkv_test::operations_work w(run.memory(), user_count, rounds, s.keys == head);
   const ptx_result r = launch(run, nkv::span<const ref<Sharing>>(refs, queue_count), w.job(timeout_ns));
   CHECK_MESSAGE(r.finished(), r.error);
 
   std::vector<std::map<std::string, std::string>> stored(queue_count);
   std::vector<std::uint64_t> commands(queue_count, 0);
   std::uint64_t struck = 0;
+  const auto strikes = [&s](const operation& op, status is) {
+    const status lost = op.mutates() ? status(client_status::outcome_unknown) : status(client_status::timed_out);
+    const status failed{nkv::status_code_type::generic, nkv::generic_status::internal_error};
+    return (s.what == failures && is == failed) || (s.what == timeouts && is == lost);
+  };
   for (std::uint32_t u = 0; u < user_count; ++u) {
-    CHECK(w.wrong(u, s.what, struck, stored[queue_of(u)]) == "");
+    CHECK(w.wrong(u, strikes, struck, stored[queue_of(u)]) == "");
     commands[queue_of(u)] += w.commands_of(u);
   }
   for (std::uint32_t q = 0; q < queue_count; ++q) {

@@ -68,6 +68,9 @@ class ptx_memory {
     return reinterpret_cast<T*>(allocate(name, count * sizeof(T), alignment));
   }
 
+  /// What a controller reaches memory by.
+  [[nodiscard]] static std::uint64_t address_of(const std::byte* at) { return reinterpret_cast<std::uint64_t>(at); }
+
   /// Lets kernels and controllers reach memory of the caller's, which outlives this.
   void add(const std::string& name, void* memory, std::size_t bytes) {
     const auto begin = reinterpret_cast<std::uint64_t>(memory);

@@ -9,16 +9,14 @@ The program finds NAME.ptx of each NAME.cu in the folder that NKV_PTX_FOLDER nam
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "device"))
 
-
-def find_nvcc():
-    return shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+import compilers  # noqa: E402
 
 
 def main():
@@ -26,7 +24,7 @@ def main():
         print(__doc__.strip())
         return 2
     program, architectures, sources = sys.argv[1], sys.argv[2].split(","), sys.argv[3:]
-    nvcc = find_nvcc()
+    nvcc = compilers.nvcc()
     if not nvcc:
         print("skipped: nvcc is not installed")
         return 77

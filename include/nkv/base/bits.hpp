@@ -35,4 +35,18 @@ namespace nkv::inline NKV_ABI {
 #endif
 }
 
+/// 0, of which AMD's compiler does not know that it is: what is worked out with it is worked out where it is used. From
+/// what does not change in a caller's loop it would otherwise work out everything before the loop and hold it in scalar
+/// registers, of which a wave of 64 lanes has too few. Elsewhere a constant.
+[[nodiscard]] NKV_HD NKV_INLINE constexpr std::uint32_t opaque_zero() noexcept {
+#if NKV_ON_HIP
+  if (!__builtin_is_constant_evaluated()) {
+    std::uint32_t zero = 0;
+    __asm__ volatile("s_mov_b32 %0, 0" : "=s"(zero));
+    return zero;
+  }
+#endif
+  return 0;
+}
+
 }  // namespace nkv::inline NKV_ABI

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <nkv/base/bits.hpp>
 #include <nkv/base/config.hpp>
 #include <nkv/base/status.hpp>
 #include <nkv/client/operation.hpp>
@@ -67,7 +68,7 @@ class plain_path {
     c.set_opc(op.opcode);
     c.set_nsid(nsid);
     if (op.opcode == kv_opcode::store || op.opcode == kv_opcode::retrieve) {
-      const auto length = static_cast<std::uint32_t>(op.value.length_bytes);
+      const auto length = static_cast<std::uint32_t>(op.value.length_bytes) + opaque_zero();
       if (length != 0) c.set_dptr(data_pointer::sgl(sgl_descriptor::data_block(op.value.address, length)));
       c.set_cdw(10, length);
       if (op.opcode == kv_opcode::retrieve && op.retrieve_opts.raw) c.set_cdw(11, 0x100);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nkv/base/atomic.hpp>
+#include <nkv/base/bits.hpp>
 #include <nkv/base/config.hpp>
 #include <nkv/base/deadline.hpp>
 #include <nkv/base/result.hpp>
@@ -446,7 +447,11 @@ class queue_pair_ref {
   // Made where they are used: a kernel has few registers for what does not change.
   NKV_HD NKV_INLINE submission_queue<Sharing, Atomics> sq() const noexcept { return {sq_, control_, masks_}; }
   NKV_HD NKV_INLINE completion_queue<Sharing, Atomics> cq() const noexcept { return {cq_, control_, masks_}; }
-  NKV_HD NKV_INLINE cid_table<Sharing, Atomics> cids() const noexcept { return {control_, masks_}; }
+  NKV_HD NKV_INLINE cid_table<Sharing, Atomics> cids() const noexcept {
+    queue_masks masks = masks_;
+    masks.sq += opaque_zero();
+    return {control_, masks};
+  }
   NKV_HD NKV_INLINE queue_counters* shared_counters() const noexcept {
     return reinterpret_cast<queue_counters*>(control_);
   }

@@ -29,4 +29,9 @@ TEST_SUITE("base/bits") {
       if (count_ones(n) != ones || count_trailing_zeros(n) != zeros) FAIL("number " << n);
     }
   }
+
+  TEST_CASE("opaque_zero: 0, in a constant expression too") {
+    static_assert(nkv::opaque_zero() == 0);
+    CHECK(nkv::opaque_zero() == 0);
+  }
 }

@@ -42,9 +42,11 @@ def compile_kernels(vendor, folder):
 
 def run(command, environment, texts=()):
     """Whether the program ends well and says each of the texts, and nothing of a part that no GPU has run."""
-    done = subprocess.run([str(c) for c in command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=600)
+    done = subprocess.run(["timeout", "240", *(str(c) for c in command)], env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
     good = done.returncode == 0 and all(text in done.stdout for text in texts) and "no GPU" not in done.stdout
+    # The model can do everything.
+    good = good and not ("NKV_GPU_SLOW" in environment and "skipped:" in done.stdout)
     name = pathlib.Path(command[0]).name
     print(f"--- {name}: {'as it should be' if good else f'exit {done.returncode}, wanted {texts}'}")
     print(done.stdout, end="", flush=True)

@@ -65,8 +65,8 @@ class warp_group {
   NKV_HD warp_group() noexcept : lanes_(detail::world::active_lanes()) {}
   /// Of `lanes`, one bit each, every one of which makes it.
   NKV_HD explicit warp_group(std::uint64_t lanes) noexcept : lanes_(lanes) {}
-  /// Of all threads that the warp has, wherever they are now: for what a warp does as one.
-  /// @pre each of them makes it; none has ended
+  /// Of all threads that the warp has: for what a warp does as one.
+  /// @pre each of them makes it, and uses it where none is on another side of a branch; none has ended
   [[nodiscard]] NKV_HD static warp_group whole() noexcept {
     return of_thread(detail::world::thread_in_block(), detail::world::threads_of_block());
   }

@@ -112,10 +112,11 @@ class gpu_driver {
   [[nodiscard]] virtual status flush_remote_writes() = 0;
 
   // Compiled kernels, for gpu_module. They go to the GPU in their order, beside whatever the functions above ask of it.
+  // All but launch() and kernels_ended() may wait for kernels under way.
 
   /// Loads what the vendor's compiler made, as the bytes of a file, with a zero behind them. CUDA: a cubin, a fatbin or
   /// PTX. HIP: a code object, or a bundle of several.
-  /// @param image needed for the call alone
+  /// @param image stays until unload()
   /// @return what names the kernels to find_kernel() and unload()
   [[nodiscard]] virtual nkv::result<void*> load(const char* image) = 0;
   /// @pre none of the kernels is under way
@@ -125,8 +126,7 @@ class gpu_driver {
   [[nodiscard]] virtual nkv::result<void*> find_kernel(void* module, const char* name) = 0;
   /// Asks for a kernel; it may run now, later, or never where others hold the GPU.
   /// @param arguments a pointer to each of its arguments, of the kernel's own types, which nobody checks; needed for
-  /// the
-  ///                  call alone
+  ///                  the call alone
   [[nodiscard]] virtual status launch(void* kernel, grid_shape shape, void** arguments) = 0;
   /// Looks once.
   /// @return whether every kernel has ended that launch() asked for; or what one of them ended in, after which the

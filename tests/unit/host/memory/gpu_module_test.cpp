@@ -40,12 +40,12 @@ TEST_SUITE("host/memory/gpu_module") {
       auto m = gpu_module::load(driver, "text of a_kernel and another");
       REQUIRE(m);
       int looks = 0;
-      gpu.model->state_of_kernels = [&] { return ++looks < 3 ? 600 : 0; };
       std::uint64_t number = 0;
       char letter = 0;
       gpu.model->carry_out = [&](const nkv_test::model_gpu::launch& l) {
         number = *static_cast<const std::uint64_t*>(l.arguments[0]);
         letter = *static_cast<const char*>(l.arguments[1]);
+        gpu.model->state_of_kernels = [&] { return ++looks < 3 ? 600 : 0; };
         return 0;
       };
       CHECK(m->run("a_kernel", {3, 64}, in_ms(10'000), std::uint64_t{77}, 'x').ok());
@@ -84,8 +84,10 @@ TEST_SUITE("host/memory/gpu_module") {
       CHECK(gpu.model->launched.empty());
       gpu.model->carry_out = [](const auto&) { return 701; };
       CHECK(m->run("a_kernel", {1, 1}, in_ms(1)) == failed(701));
-      gpu.model->carry_out = nullptr;
-      gpu.model->state_of_kernels = [] { return 719; };
+      gpu.model->carry_out = [&](const auto&) {
+        gpu.model->state_of_kernels = [] { return 719; };
+        return 0;
+      };
       CHECK(m->run("a_kernel", {1, 1}, in_ms(1)) == failed(719));
       gpu.model->state_of_kernels = nullptr;
     });
@@ -96,9 +98,14 @@ TEST_SUITE("host/memory/gpu_module") {
       {
         auto m = gpu_module::load(driver, "a_kernel");
         REQUIRE(m);
-        gpu.model->state_of_kernels = [] { return 600; };
+        gpu.model->carry_out = [&](const auto&) {
+          gpu.model->state_of_kernels = [] { return 600; };
+          return 0;
+        };
         CHECK(m->run("a_kernel", {1, 1}, in_ms(2)) == status(client_status::timed_out));
         CHECK(m->wait(in_ms(1)) == status(client_status::timed_out));
+        // The next one is not even looked for.
+        CHECK(m->run("no_kernel", {1, 1}, in_ms(1)) == status(client_status::timed_out));
       }
       CHECK(gpu.model->modules.size() == 1);
       gpu.model->modules.clear();
@@ -107,6 +114,10 @@ TEST_SUITE("host/memory/gpu_module") {
       CHECK(m->wait(in_ms(0)) == status(client_status::timed_out));
       gpu.model->state_of_kernels = nullptr;
       CHECK(m->wait(in_ms(0)).ok());
+      // The kernel that was left behind has its driver still.
+      *m = gpu_module();
+      driver.reset();
+      CHECK(gpu.model->open_streams.size() == 2);
     });
   }
 }

@@ -40,7 +40,6 @@ namespace host = nkv::host;
 using nkv::client_status;
 using nkv::operation;
 using nkv::status;
-using nkv_test::asking_job;
 using nkv_test::operations_job;
 using nkv_test::sharded_job;
 
@@ -288,56 +287,21 @@ template <class Sharing>
 void ask(rig& r, const char* kernel, std::uint32_t threads, std::uint32_t group, std::uint32_t queues) {
   CAPTURE(kernel);
   CAPTURE(threads);
-  constexpr std::uint32_t keys = 75;
-  const auto there = [](std::uint32_t i) { return i * i % 7 < 3; };
-  const std::uint32_t groups = (threads + group - 1) / group;
   arena memory(r, 8 * mib);
   std::vector<decltype(r.queue<Sharing>(2))> made;
   auto* const refs = memory.allocate_array<ref<Sharing>>("refs", queues);
   for (std::uint32_t q = 0; q < queues; ++q) refs[q] = r.for_kernel(made.emplace_back(r.queue<Sharing>(256)), 1);
   const auto ns = r.of_host(1);
-  auto* const views = memory.allocate_array<nkv::key_view>("keys", keys);
-  std::byte* const bytes = memory.allocate("bytes of the keys", std::size_t{keys} * 16);
-  std::uint64_t count = 0;
-  for (std::uint32_t i = 0; i < keys; ++i) {
-    std::memset(bytes + std::size_t{i} * 16, static_cast<int>(i + 1), 16);
-    views[i] = nkv::key_view(bytes + std::size_t{i} * 16, 16);
-    if (!there(i)) continue;
-    ++count;
-    CHECK(ns.store(views[i], nkv::byte_span(bytes, 1), soon()).ok());
-  }
-  asking_job job{};
-  job.timeout_ns = kernel_timeout_ns;
-  job.keys = views;
-  job.key_count = keys;
-  job.words = (keys + 63) / 64;
-  job.found = memory.allocate_array<std::uint64_t>("found", groups * job.words);
-  job.counted = memory.allocate_array<std::uint64_t>("counted", threads);
-  job.tickets = memory.allocate_array<nkv::kv_ticket>("tickets", groups * std::size_t{keys});
-  job.ended = memory.allocate_array<std::uint32_t>("ended", threads * std::size_t{keys});
-  job.statuses = memory.allocate_array<std::uint32_t>("statuses", threads * std::size_t{keys});
+  const nkv_test::asking_work work(memory, threads, group, kernel_timeout_ns);
+  for (std::uint32_t i = 0; i < work.keys; ++i)
+    if (work.there(i)) CHECK(ns.store(work.job.keys[i], nkv::byte_span(work.job.keys[i].data(), 1), soon()).ok());
   std::string wrong;
   if constexpr (std::is_same_v<Sharing, nkv::shared>)
-    wrong = r.run("operations", kernel, {1, threads}, nkv::span<const ref<Sharing>>(refs, queues), job);
+    wrong = r.run("operations", kernel, {1, threads}, nkv::span<const ref<Sharing>>(refs, queues), work.job);
   else
-    wrong = r.run("operations", kernel, {1, threads}, refs[0], job);
+    wrong = r.run("operations", kernel, {1, threads}, refs[0], work.job);
   REQUIRE(wrong == "");
-  for (std::uint32_t t = 0; t < threads; ++t) {
-    CHECK(job.counted[t] == count);
-    std::set<std::uint32_t> indexes;
-    for (std::uint32_t n = 0; n < keys; ++n) {
-      const std::uint32_t index = job.ended[t * keys + n];
-      REQUIRE(index < keys);
-      indexes.insert(index);
-      REQUIRE(index == job.ended[t / group * group * keys + n]);
-      const status got = status::from_bits(job.statuses[t * keys + n]);
-      REQUIRE((there(index) ? got.ok() : got.is_key_does_not_exist()));
-    }
-    CHECK(indexes.size() == keys);
-  }
-  for (std::uint32_t g = 0; g < groups; ++g)
-    for (std::uint32_t i = 0; i < job.words * 64; ++i)
-      REQUIRE((job.found[g * job.words + i / 64] >> i % 64 & 1u) == (i < keys && there(i) ? 1u : 0u));
+  CHECK(work.wrong() == "");
   for (const auto& q : made) CHECK(q.ref().outstanding() == 0);
 }
 

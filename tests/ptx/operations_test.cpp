@@ -21,7 +21,6 @@ using nkv::client_status;
 using nkv::operation;
 using nkv::outcome;
 using nkv::status;
-using nkv_test::asking_job;
 using nkv_test::guest_queue;
 using nkv_test::kernel_run;
 using nkv_test::nvme_model_options;
@@ -263,67 +262,34 @@ void run_shape(const shape& s) {
 
 template <class Sharing>
 struct asked {
-  asked(kernel_run& run, std::uint32_t threads, std::uint32_t groups, std::uint32_t queues, std::uint64_t seed) {
+  asked(kernel_run& run, std::uint32_t threads, std::uint32_t group, std::uint32_t queues)
+      : work(run.memory(), threads, group, 10'000'000) {
     nvme_model_options model;
     model.sq_entries = 256;
     model.cq_entries = 512;
     model.latency_ticks = 60;
     model.out_of_order = true;
     model.torn = true;
-    model.seed = seed;
-    job.timeout_ns = 10'000'000;
-    job.key_count = keys;
-    job.words = (keys + 63) / 64;
-    auto* views = run.memory().allocate_array<nkv::key_view>("keys", keys);
-    std::byte* bytes = run.memory().allocate("bytes of the keys", std::size_t{keys} * 16);
-    job.keys = views;
-    job.found = run.memory().allocate_array<std::uint64_t>("found", groups * job.words);
-    job.counted = run.memory().allocate_array<std::uint64_t>("counted", threads);
-    job.tickets = run.memory().allocate_array<nkv::kv_ticket>("tickets", groups * std::size_t{keys});
-    job.ended = run.memory().allocate_array<std::uint32_t>("ended", threads * std::size_t{keys});
-    job.statuses = run.memory().allocate_array<std::uint32_t>("statuses", threads * std::size_t{keys});
+    model.seed = threads;
     refs = run.memory().template allocate_array<ref<Sharing>>("refs", queues);
-    for (std::uint32_t q = 0; q < queues; ++q) refs[q] = ref_of(made.emplace_back(run, model));
-    for (std::uint32_t i = 0; i < keys; ++i) {
-      std::memset(bytes + std::size_t{i} * 16, static_cast<int>(i + 1), 16);
-      views[i] = nkv::key_view(bytes + std::size_t{i} * 16, 16);
-      if (!there(i)) continue;
-      for (auto& q : made) q.model.values()[std::string(16, static_cast<char>(i + 1))] = "v";
+    for (std::uint32_t q = 0; q < queues; ++q) {
+      refs[q] = ref_of(made.emplace_back(run, model));
+      for (std::uint32_t i = 0; i < work.keys; ++i) {
+        const nkv::key_view key = work.job.keys[i];
+        if (work.there(i)) made.back().model.values()[{reinterpret_cast<const char*>(key.data()), key.size()}] = "v";
+      }
     }
   }
 
-  static bool there(std::uint32_t i) { return i * i % 7 < 3; }
-
-  /// @param group how many threads a group has, but for the last
-  void check(std::uint32_t threads, std::uint32_t group) const {
-    std::uint64_t count = 0;
-    for (std::uint32_t i = 0; i < keys; ++i) count += there(i) ? 1u : 0u;
-    for (std::uint32_t t = 0; t < threads; ++t) {
-      CAPTURE(t);
-      CHECK(job.counted[t] == count);
-      std::set<std::uint32_t> indexes;
-      for (std::uint32_t n = 0; n < keys; ++n) {
-        const std::uint32_t index = job.ended[t * keys + n];
-        REQUIRE(index < keys);
-        indexes.insert(index);
-        CHECK(index == job.ended[t / group * group * keys + n]);
-        const status s = status::from_bits(job.statuses[t * keys + n]);
-        CHECK((there(index) ? s.ok() : s.is_key_does_not_exist()));
-      }
-      CHECK(indexes.size() == keys);
-    }
-    for (std::uint32_t g = 0; g < (threads + group - 1) / group; ++g) {
-      for (std::uint32_t i = 0; i < job.words * 64; ++i)
-        CHECK((job.found[g * job.words + i / 64] >> i % 64 & 1u) == (i < keys && there(i) ? 1u : 0u));
-    }
+  void check() const {
+    CHECK(work.wrong() == "");
     for (const auto& q : made) {
       CHECK(q.model.error_text() == "");
       CHECK(q.queue.outstanding() == 0);
     }
   }
 
-  static constexpr std::uint32_t keys = 75;
-  asking_job job{};
+  nkv_test::asking_work work;
   std::deque<guest_queue<Sharing>> made;
   ref<Sharing>* refs = nullptr;
 };
@@ -396,23 +362,22 @@ TEST_CASE("operations: keys made of content and of lineage are the host's") {
 TEST_CASE("operations: which keys exist, and which of many tickets ends first, to all of a group") {
   for (const std::uint32_t threads : {1u, 20u, 32u, 70u, 128u, 200u}) {
     CAPTURE(threads);
-    const std::uint32_t warps = (threads + 31) / 32;
     {
       kernel_run run(text_of("ask_warp"));
       run.options.seed = threads;
-      const asked<nkv::shared> a(run, threads, warps, 2, threads);
+      const asked<nkv::shared> a(run, threads, 32, 2);
       const ptx_result r =
-          run.run("ask_warp", {1, 1, 1}, {threads, 1, 1}, nkv::span<const ref<nkv::shared>>(a.refs, 2), a.job);
+          run.run("ask_warp", {1, 1, 1}, {threads, 1, 1}, nkv::span<const ref<nkv::shared>>(a.refs, 2), a.work.job);
       CHECK_MESSAGE(r.finished(), r.error);
-      a.check(threads, 32);
+      a.check();
     }
     {
       kernel_run run(text_of("ask_block"));
       run.options.seed = threads;
-      const asked<nkv::block_shared> a(run, threads, 1, 1, threads);
-      const ptx_result r = run.run("ask_block", {1, 1, 1}, {threads, 1, 1}, a.refs[0], a.job);
+      const asked<nkv::block_shared> a(run, threads, threads, 1);
+      const ptx_result r = run.run("ask_block", {1, 1, 1}, {threads, 1, 1}, a.refs[0], a.work.job);
       CHECK_MESSAGE(r.finished(), r.error);
-      a.check(threads, threads);
+      a.check();
     }
   }
 }

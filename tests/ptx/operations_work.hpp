@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -171,6 +172,67 @@ class operations_work {
   std::uint8_t* takes_part_ = nullptr;
   nkv::outcome* outcomes_ = nullptr;
   std::vector<turn> turns_;
+};
+
+/// What groups are asked of some keys, of which the controller is to have those of there(), and what is to come of it.
+class asking_work {
+ public:
+  static constexpr std::uint32_t keys = 75;
+
+  /// @param memory as of operations_work
+  /// @param group  how many threads a group has, but for the last
+  template <class Memory>
+  asking_work(Memory& memory, std::uint32_t threads, std::uint32_t group, std::uint64_t timeout_ns)
+      : threads_(threads), group_(group) {
+    const std::uint32_t groups = (threads + group - 1) / group;
+    job.timeout_ns = timeout_ns;
+    job.key_count = keys;
+    job.words = (keys + 63) / 64;
+    auto* const views = memory.template allocate_array<nkv::key_view>("keys", keys);
+    std::byte* const bytes = memory.allocate("bytes of the keys", std::size_t{keys} * 16, 64);
+    for (std::uint32_t i = 0; i < keys; ++i) {
+      std::memset(bytes + std::size_t{i} * 16, static_cast<int>(i + 1), 16);
+      views[i] = nkv::key_view(bytes + std::size_t{i} * 16, 16);
+    }
+    job.keys = views;
+    job.found = memory.template allocate_array<std::uint64_t>("found", groups * job.words);
+    job.counted = memory.template allocate_array<std::uint64_t>("counted", threads);
+    job.tickets = memory.template allocate_array<nkv::kv_ticket>("tickets", groups * std::size_t{keys});
+    job.ended = memory.template allocate_array<std::uint32_t>("ended", threads * std::size_t{keys});
+    job.statuses = memory.template allocate_array<std::uint32_t>("statuses", threads * std::size_t{keys});
+  }
+
+  static bool there(std::uint32_t i) { return i * i % 7 < 3; }
+
+  /// What is otherwise than it must be; empty for nothing.
+  [[nodiscard]] std::string wrong() const {
+    std::uint64_t count = 0;
+    for (std::uint32_t i = 0; i < keys; ++i) count += there(i) ? 1u : 0u;
+    for (std::uint32_t t = 0; t < threads_; ++t) {
+      const auto bad = [&](const char* text) { return "thread " + std::to_string(t) + ": " + text; };
+      if (job.counted[t] != count) return bad("how many exist");
+      std::set<std::uint32_t> indexes;
+      for (std::uint32_t n = 0; n < keys; ++n) {
+        const std::uint32_t index = job.ended[t * keys + n];
+        if (index >= keys || index != job.ended[t / group_ * group_ * keys + n]) return bad("which ended");
+        indexes.insert(index);
+        const nkv::status s = nkv::status::from_bits(job.statuses[t * keys + n]);
+        if (there(index) ? !s.ok() : !s.is_key_does_not_exist()) return bad("how it ended");
+      }
+      if (indexes.size() != keys) return bad("one ended twice");
+    }
+    for (std::uint32_t g = 0; g < (threads_ + group_ - 1) / group_; ++g)
+      for (std::uint32_t i = 0; i < job.words * 64; ++i)
+        if ((job.found[g * job.words + i / 64] >> i % 64 & 1u) != (i < keys && there(i) ? 1u : 0u))
+          return "group " + std::to_string(g) + ": which exist";
+    return {};
+  }
+
+  asking_job job{};
+
+ private:
+  std::uint32_t threads_;
+  std::uint32_t group_;
 };
 
 }  // namespace nkv_test

@@ -140,6 +140,10 @@ int make_stream(void** stream, unsigned flags) {
 }
 int end_stream(void* stream) { return state.open_streams.erase(stream) != 0 ? 0 : 1; }
 bool is_stream(void* stream) { return state.open_streams.count(stream) != 0; }
+int copies_in(void* stream) {
+  state.copied_in.insert(stream);
+  return synchronize();
+}
 
 /// A module is named by its text in `modules`; a kernel by its name in `kernels`.
 struct kernel {
@@ -172,7 +176,7 @@ int launch(void* function, unsigned blocks, unsigned threads, void* stream, void
   return state.carry_out ? state.carry_out(state.launched.back()) : 0;
 }
 int look_at(void* stream) {
-  if (!is_stream(stream)) return 1;
+  if (!is_stream(stream) || (!state.launched.empty() && state.launched.back().stream != stream)) return 1;
   return state.state_of_kernels ? state.state_of_kernels() : 0;
 }
 
@@ -268,15 +272,15 @@ MODEL_FUNCTION(int, cuStreamSynchronize, (void* stream)) {
 }
 MODEL_FUNCTION(int, cuMemsetD8Async, (unsigned long long at, unsigned char value, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemsetD8Async"); code != 0) return code;
-  return is_stream(stream) && state.pushed == 1 ? synchronize(), zero(at, value, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? copies_in(stream), zero(at, value, size) : 1;
 }
 MODEL_FUNCTION(int, cuMemcpyHtoDAsync_v2, (unsigned long long at, const void* from, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemcpyHtoDAsync_v2"); code != 0) return code;
-  return is_stream(stream) && state.pushed == 1 ? synchronize(), put(at, from, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? copies_in(stream), put(at, from, size) : 1;
 }
 MODEL_FUNCTION(int, cuMemcpyDtoHAsync_v2, (void* to, unsigned long long at, std::size_t size, void* stream)) {
   if (const int code = fails("cuMemcpyDtoHAsync_v2"); code != 0) return code;
-  return is_stream(stream) && state.pushed == 1 ? synchronize(), get(to, at, size) : 1;
+  return is_stream(stream) && state.pushed == 1 ? copies_in(stream), get(to, at, size) : 1;
 }
 MODEL_FUNCTION(int, cuStreamWriteValue32_v2,
                (void* stream, unsigned long long at, std::uint32_t value, unsigned flags)) {
@@ -334,13 +338,13 @@ MODEL_FUNCTION(int, hipStreamCreateWithFlags, (void** stream, unsigned flags)) {
 MODEL_FUNCTION(int, hipStreamDestroy, (void* stream)) { return end_stream(stream); }
 MODEL_FUNCTION(int, hipStreamSynchronize, (void* stream)) { return is_stream(stream) ? synchronize() : 1; }
 MODEL_FUNCTION(int, hipMemsetAsync, (void* at, int value, std::size_t size, void* stream)) {
-  return is_stream(stream) ? synchronize(), zero(reinterpret_cast<std::uintptr_t>(at), value, size) : 1;
+  return is_stream(stream) ? copies_in(stream), zero(reinterpret_cast<std::uintptr_t>(at), value, size) : 1;
 }
 MODEL_FUNCTION(int, hipMemcpyHtoDAsync, (void* at, void* from, std::size_t size, void* stream)) {
-  return is_stream(stream) ? synchronize(), put(reinterpret_cast<std::uintptr_t>(at), from, size) : 1;
+  return is_stream(stream) ? copies_in(stream), put(reinterpret_cast<std::uintptr_t>(at), from, size) : 1;
 }
 MODEL_FUNCTION(int, hipMemcpyDtoHAsync, (void* to, void* at, std::size_t size, void* stream)) {
-  return is_stream(stream) ? synchronize(), get(to, reinterpret_cast<std::uintptr_t>(at), size) : 1;
+  return is_stream(stream) ? copies_in(stream), get(to, reinterpret_cast<std::uintptr_t>(at), size) : 1;
 }
 MODEL_FUNCTION(int, hipStreamWriteValue32, (void* stream, void* at, std::uint32_t value, unsigned)) {
   return is_stream(stream) ? store_later(reinterpret_cast<std::uintptr_t>(at), value) : 1;

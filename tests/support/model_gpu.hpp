@@ -62,6 +62,7 @@ struct model_gpu {
   };
   std::map<void*, std::string> modules;  ///< what was loaded, by its name for the driver
   std::vector<launch> launched;
+  std::set<void*> copied_in;  ///< the streams that copies and clearing went through
   /// What a kernel comes to, asked for at each look at its stream: 0, 600 for still under way, or an error. Without, it
   /// has ended at once.
   std::function<int()> state_of_kernels;

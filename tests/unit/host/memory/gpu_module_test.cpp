@@ -56,6 +56,13 @@ TEST_SUITE("host/memory/gpu_module") {
       CHECK(gpu.model->launched[0].image == "text of a_kernel and another");
       CHECK(gpu.model->launched[0].blocks == 3);
       CHECK(gpu.model->launched[0].threads == 64);
+      // In a stream of their own: a copy does not wait for them.
+      const auto at = driver->allocate(4096, host::gpu_memory_kind::plain);
+      REQUIRE(at);
+      CHECK(driver->clear(*at, 4096).ok());
+      CHECK(gpu.model->copied_in.size() == 1);
+      CHECK(gpu.model->copied_in.count(gpu.model->launched[0].stream) == 0);
+      CHECK(driver->free(*at).ok());
       gpu.model->state_of_kernels = nullptr;
       gpu.model->carry_out = nullptr;
       CHECK(m->run("another", {1, 1}, in_ms(10'000)).ok());

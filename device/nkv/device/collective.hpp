@@ -255,7 +255,7 @@ template <group Group, class Namespace>
   outcome o;
   o.status = takes_part ? status(client_status::queue_full) : status(client_status::would_block);
   o.user_tag = op.user_tag;
-  kv_ticket ticket{};
+  nkv::ticket under_way{};
   bool waits = takes_part;
   std::uint32_t open = 0;  // tickets of the whole group
   for (std::uint32_t round = 0;; ++round) {
@@ -263,13 +263,15 @@ template <group Group, class Namespace>
     bool hungry = false;
     const result<kv_ticket> sent = detail::submit_each(threads, ns, op, waits, submit_mode::ring, sends, hungry);
     if (sent) {
-      ticket = *sent;
+      under_way = sent->ticket;
       waits = false;
     } else if (waits && !(sent.error() == status(client_status::queue_full))) {
       waits = false;
       o.status = sent.error();
     }
     open += sends;
+    // Told from the operation again, so that what is known of it when compiling is known when its outcome is read.
+    const kv_ticket ticket = ns.ticket_of(under_way, op);
     // Nobody else knows the tickets.
     const outcome got = detail::wait_each(threads, ns, ticket, open, until, hungry,
                                           [&queue](nkv::ticket t) noexcept { return queue.take_own_recorded(t); });
@@ -279,10 +281,10 @@ template <group Group, class Namespace>
         static_cast<void>(ns.cancel(ticket));
         o = ns.outcome_of(ticket, {client_status::timed_out, 0});
       }
-      ticket = {};
+      under_way = {};
     }
     if (!hungry) return o;
-    open = threads.count(ticket.valid());
+    open = threads.count(under_way.valid());
     // Nothing more is sent; what is under way is looked at once more.
     if (detail::passed(threads, until)) waits = false;
     clock::relax(round);

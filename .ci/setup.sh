@@ -3,6 +3,7 @@
 #
 # .ci/setup.sh SET: installs what a set of packages lacks on this Debian 12 machine; touches nothing when all is there.
 #   build   the programs and the examples
+#   rados   build, and a Ceph cluster to try them with
 #   test    build, and everything ./tests/run uses
 #   bench   build, and what ./bench/run counts instructions with
 # For the last two, where there is no nvcc, that of cuda.txt too, into a cache folder.
@@ -13,11 +14,19 @@ build=(
   g++
   libcli11-dev
   libfmt-dev
+  libradospp-dev
   ninja-build
   nlohmann-json3-dev
 )
-test=(
+rados=(
   "${build[@]}"
+  ceph-common
+  ceph-mon
+  ceph-osd
+  python3
+)
+test=(
+  "${rados[@]}"
   clang-19
   clang-format-19
   clang-tidy-19
@@ -27,7 +36,6 @@ test=(
   libamdhip64-dev
   libclang-rt-19-dev
   pkg-config
-  python3
   qemu-user
   rocm-device-libs
 )
@@ -40,10 +48,11 @@ bench=(
 
 case "${1:-}" in
   build) wanted=("${build[@]}") ;;
+  rados) wanted=("${rados[@]}") ;;
   test) wanted=("${test[@]}") ;;
   bench) wanted=("${bench[@]}") ;;
   *)
-    echo "usage: .ci/setup.sh build|test|bench" >&2
+    echo "usage: .ci/setup.sh build|rados|test|bench" >&2
     exit 2
     ;;
 esac
@@ -106,6 +115,6 @@ if ! command -v dpkg-query >/dev/null; then
   exit 0
 fi
 install_packages "${wanted[@]}"
-if [[ $1 != build ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
+if [[ $1 == test || $1 == bench ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
   install_nvcc
 fi

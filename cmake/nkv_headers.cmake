@@ -160,6 +160,10 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/memory_subsystem.hpp
     host/nkv/target/near_data_operation.hpp
     host/nkv/target/poller.hpp
+    host/nkv/target/rados/object_name.hpp
+    host/nkv/target/rados/rados_cluster.hpp
+    host/nkv/target/rados/rados_options.hpp
+    host/nkv/target/rados/rados_store.hpp
     host/nkv/target/request.hpp
     host/nkv/target/scatter_list.hpp
     host/nkv/target/store.hpp

@@ -29,6 +29,8 @@ NO_TEST = {
     "device/nkv/device/world.hpp": "chooses among detail/",
     "host/nkv/host/host.hpp": "umbrella",
     "host/nkv/target/target.hpp": "umbrella",
+    "host/nkv/target/rados/rados_cluster.hpp": "tests/rados/rados_store_test.cpp",
+    "host/nkv/target/rados/rados_store.hpp": "tests/rados/rados_store_test.cpp",
     "host/nkv/host/memory_transport.hpp": "tests/unit/host/doorbell_test.cpp",
     "host/nkv/host/memory/gpu_driver.hpp": "tests/unit/host/memory/cuda_driver_test.cpp",
     "host/nkv/host/memory/gpu_mapping.hpp": "tests/unit/host/memory/pinned_memory_test.cpp",

@@ -13,6 +13,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -31,10 +32,32 @@ struct config_parsed {
 
 inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
 
+/// Reads where a subsystem's pool is.
+/// @param[out] pool its name
+[[nodiscard]] inline rados_cluster_options read_rados(const nlohmann::json& json, std::string path, std::string& pool,
+                                                      config_error& error) {
+  rados_cluster_options out;
+  config_object fields(json, std::move(path), error);
+  fields.read("pool", pool, 1, 255);
+  if (fields.ok() && pool.empty()) fields.refuse(fields.path_of("pool"), "needed: the name of a pool");
+  fields.read("conf", out.conf, 1, 4095);
+  fields.read("user", out.user, 1, 255);
+  // librados takes the type with the name, and says nothing of use where it lacks.
+  if (fields.ok() && out.user.find('.') == std::string::npos) out.user = "client." + out.user;
+  fields.read("keyring", out.keyring, 1, 4095);
+  fields.read_number("op_timeout_s", out.op_timeout_s, 1, 3600);
+  fields.read_number("mon_timeout_s", out.mon_timeout_s, 1, 3600);
+  fields.read_number("max_operations", out.max_operations, 1, 65536);
+  fields.read_size("max_bytes", out.max_bytes, 1, std::uint64_t{1} << 40);
+  fields.finish();
+  return out;
+}
+
 /// Reads one namespace.
 /// @param path which messages begin with; what is wrong goes to `error`, whose `what` is empty where nothing is
+/// @param pool of the subsystem; empty where it has none
 [[nodiscard]] inline configured_namespace read_namespace(const nlohmann::json& json, std::string path,
-                                                         config_error& error) {
+                                                         const std::string& pool, config_error& error) {
   configured_namespace out;
   namespace_options& o = out.options;
   config_object fields(json, std::move(path), error);
@@ -62,15 +85,27 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
   if (o.key_encoding != key_encoding::payload_head && fields.has("reads_head"))
     fields.refuse(fields.path_of("reads_head"), "only with key_encoding \"payload_head\"");
   if (const nlohmann::json* store = fields.find("store")) {
-    config_object memory(*store, fields.path_of("store"), error);
-    int type = 0;
-    memory.read_word<int>("type", type, {{"memory", 0}});
-    memory.read_size("capacity_bytes", out.store.capacity_bytes, 1, std::uint64_t{1} << 50);
-    memory.read_size("kept_block_bytes", out.store.kept_block_bytes, 0, std::uint64_t{1} << 50);
-    memory.finish();
+    config_object s(*store, fields.path_of("store"), error);
+    enum class kind { memory, rados };
+    kind type = kind::memory;
+    s.read_word<kind>("type", type, {{"memory", kind::memory}, {"rados", kind::rados}});
+    if (type == kind::memory) {
+      s.read_size("capacity_bytes", out.store.capacity_bytes, 1, std::uint64_t{1} << 50);
+      s.read_size("kept_block_bytes", out.store.kept_block_bytes, 0, std::uint64_t{1} << 50);
+    } else {
+      out.rados.emplace();
+      out.rados->pool = pool;
+      out.rados->rados_namespace = o.name;
+      s.read("rados_namespace", out.rados->rados_namespace, 0, 256);
+      const std::uint32_t longest = longest_key_bytes(o.key_encoding);
+      out.rados->max_key_bytes = o.max_key_bytes == 0 ? longest : o.max_key_bytes;
+      if (s.ok() && pool.empty()) s.refuse(s.path_of("type"), "\"rados\", and the subsystem has no \"rados\"");
+    }
+    s.finish();
   }
   fields.finish();
   if (o.max_value_bytes != 0) out.store.max_value_bytes = o.max_value_bytes;
+  if (out.rados) out.rados->max_value_bytes = o.max_value_bytes;
   return out;
 }
 
@@ -91,9 +126,12 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     fields.refuse(fields.path_of("max_transfer_bytes"),
                   fmt::format("expected 0 or a power of two of at least 8 KiB, got {}", n));
   fields.read("sgl", out.controller.sgl);
+  std::string pool;
+  if (const nlohmann::json* rados = fields.find("rados"))
+    out.rados = read_rados(*rados, fields.path_of("rados"), pool, error);
   std::set<std::uint32_t> nsids;
   const auto one_namespace = [&](const nlohmann::json& element, const std::string& where) {
-    configured_namespace ns = read_namespace(element, where, error);
+    configured_namespace ns = read_namespace(element, where, pool, error);
     if (!fields.ok()) return;
     if (!nsids.insert(ns.options.nsid).second)
       fields.refuse(where + ".nsid", fmt::format("{} is taken by another namespace of the subsystem", ns.options.nsid));
@@ -208,13 +246,23 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
   return out;
 }
 
+/// Makes the store of a namespace that is in RADOS: rados_store, in programs that have librados.
+using rados_store_maker = std::function<std::shared_ptr<store>(const rados_store_options&)>;
+
 /// A subsystem with its namespaces, each with a store of its own.
-/// @return the subsystem, or null where an nsid is 0, too large or given twice (which no parsed configuration has)
-[[nodiscard]] inline std::shared_ptr<subsystem> make_subsystem(const configured_subsystem& from) {
+/// @return the subsystem, or null where an nsid is 0, too large or given twice (which no parsed configuration has), and
+///         where a namespace is in RADOS and nothing makes its store
+[[nodiscard]] inline std::shared_ptr<subsystem> make_subsystem(const configured_subsystem& from,
+                                                               const rados_store_maker& in_rados = {}) {
   auto out = std::make_shared<subsystem>(from.options);
   for (const configured_namespace& ns : from.namespaces) {
-    auto store = std::make_shared<memory_store>(ns.store);
-    if (!out->add(std::make_shared<kv_namespace>(ns.options, std::move(store))).ok()) return nullptr;
+    std::shared_ptr<store> s;
+    if (!ns.rados) {
+      s = std::make_shared<memory_store>(ns.store);
+    } else if (in_rados) {
+      s = in_rados(*ns.rados);
+    }
+    if (s == nullptr || !out->add(std::make_shared<kv_namespace>(ns.options, std::move(s))).ok()) return nullptr;
   }
   return out;
 }

@@ -44,6 +44,8 @@ struct kv_execution_context {
 ///     | value longer than the namespace takes| 0/85h           | 0/02h               |
 ///     | no room in the namespace             | 0/81h           | 0/81h               |
 ///     | no memory                            | 0/81h           | 0/06h               |
+///     | the store's back end out of reach; denies; failed     | 0/82h, 2/86h, 0/06h | 0/82h, 2/86h, 0/06h |
+///     | a Store or Delete of which the store does not know whether it happens | 7/4Eh | 7/4Eh |
 ///     | SGL shorter than the command's data  | 0/0Fh           | 0/0Fh               |
 ///     | Store or Delete, namespace read-only | 1/82h           | 1/82h               |
 ///     | reserved bit, options that conflict, TTL of 0, more than MDTS, an unwanted SGL | 0/02h | 0/02h |
@@ -127,6 +129,9 @@ struct kv_executor {
       case store_result::invalid: r.reply.status = generic(generic_status::invalid_field); break;
       case store_result::unsupported: r.reply.status = generic(generic_status::invalid_opcode); break;
       case store_result::aborted: r.reply.status = generic(generic_status::abort_requested); break;
+      case store_result::unavailable: r.reply.status = generic(generic_status::namespace_not_ready); break;
+      case store_result::unknown: r.reply.status = {status_code_type::vendor, vendor_status::outcome_unknown}; break;
+      case store_result::denied: r.reply.status = {status_code_type::media, media_status::access_denied}; break;
       case store_result::failed: r.reply.status = generic(generic_status::internal_error); break;
     }
   }

@@ -24,7 +24,10 @@ enum class store_result : std::uint8_t {
   invalid,            ///< the store cannot take these arguments
   unsupported,        ///< the store does not have this verb or option
   aborted,            ///< cancel() came in time: nothing was changed
-  failed,             ///< the back end failed; a Store or Delete may have happened or not
+  unavailable,        ///< the back end cannot be reached now; nothing was changed
+  unknown,            ///< a Store or Delete was sent to the back end, and whether it happens is not known
+  denied,             ///< the back end does not let the target do this
+  failed,             ///< the back end failed
 };
 
 class store_operation;

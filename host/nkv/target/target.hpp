@@ -2,7 +2,8 @@
 #pragma once
 
 /// @file target.hpp
-/// The embedded target: subsystems, namespaces, stores, and the servers that offer them.
+/// The embedded target: subsystems, namespaces, stores, and the servers that offer them. What needs librados is not
+/// among it: <nkv/target/rados/rados_store.hpp>.
 
 #include <nkv/host/host.hpp>
 
@@ -24,6 +25,8 @@
 #include <nkv/target/memory_store.hpp>
 #include <nkv/target/memory_subsystem.hpp>
 #include <nkv/target/poller.hpp>
+#include <nkv/target/rados/object_name.hpp>
+#include <nkv/target/rados/rados_options.hpp>
 #include <nkv/target/request.hpp>
 #include <nkv/target/scatter_list.hpp>
 #include <nkv/target/store.hpp>

@@ -5,9 +5,11 @@
 #include <nkv/target/kv_namespace.hpp>
 #include <nkv/target/memory_store.hpp>
 #include <nkv/target/poller.hpp>
+#include <nkv/target/rados/rados_options.hpp>
 #include <nkv/target/subsystem.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,12 +20,14 @@ namespace target {
 struct configured_namespace {
   namespace_options options;
   memory_store_options store;
+  std::optional<rados_store_options> rados;  ///< in place of `store`: in the subsystem's cluster
 };
 
 /// A subsystem and its namespaces.
 struct configured_subsystem {
   subsystem_options options;
-  controller_options controller;  ///< what every controller of it offers
+  controller_options controller;               ///< what every controller of it offers
+  std::optional<rados_cluster_options> rados;  ///< where those of its namespaces are that are in RADOS
   std::vector<configured_namespace> namespaces;
 };
 

@@ -51,14 +51,24 @@ CONFIGURATION FILE
        {"subnqn": "nqn.2026-11.io.nkv:default", "serial": "...", "model": "...",
         "max_controllers": 1024, "max_queue_entries": 1024, "max_io_queue_pairs": 64,
         "max_transfer_bytes": "256MiB", "sgl": true,
+        "rados": {"pool": "kv", "conf": "/etc/ceph/ceph.conf", "user": "admin", "keyring": "...",
+                  "op_timeout_s": 5, "mon_timeout_s": 5, "max_operations": 768, "max_bytes": "96MiB"},
         "namespaces": [
           {"nsid": 1, "name": "x", "nguid": "...", "key_encoding": "inline_cdw", "read_only": false,
            "max_key_bytes": 16, "max_value_bytes": "64MiB", "max_keys": 0,
            "optimal_granularity_bytes": 4096, "reads_head": true,
-           "store": {"type": "memory", "capacity_bytes": "4GiB", "kept_block_bytes": "256MiB"}}]}],
+           "store": {"type": "memory", "capacity_bytes": "4GiB", "kept_block_bytes": "256MiB"}},
+          {"nsid": 2, "name": "y", "store": {"type": "rados", "rados_namespace": "y"}}]}],
      "listeners": [
        {"endpoint": "vfio-user:DIR", "subnqn": "...", "socket_mode": "0600", "max_clients": 256,
         "map_doorbells": true, "accept_unsealed": false, "accept_dma_buf": false}]}
+
+RADOS
+  A subsystem with "rados" is a pool of a Ceph cluster; a namespace whose store is of type "rados" is a
+  RADOS namespace of it, by default the one with its name. A pair is an object, whose name is the key in
+  lowercase hexadecimal digits: what `rados put` wrote there can be retrieved, and the other way round.
+  Keys and secrets stay in the keyring. What the cluster cannot do now is answered with a status within
+  two time-outs, and logged; nothing has to be restarted when it can again.
 
 READINESS
   Once all listeners are open one line for each goes to standard output, or to the descriptor of

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "nkv-target/command_line.hpp"
+#include "nkv-target/rados_clusters.hpp"
 
 #include <nkv/host/describe.hpp>
 #include <nkv/host/unique_fd.hpp>
@@ -95,9 +96,16 @@ int serve(const tools::target_command& command) {
     std::shared_ptr<target::subsystem> subsystem;
     const target::configured_subsystem* from;
   };
+  tools::rados_clusters clusters(log);
   std::map<std::string, served> subsystems;
-  for (const target::configured_subsystem& s : command.options.subsystems) {
-    subsystems[s.options.subnqn] = {target::make_subsystem(s), &s};
+  for (std::size_t i = 0; i < command.options.subsystems.size(); ++i) {
+    const target::configured_subsystem& s = command.options.subsystems[i];
+    std::string why;
+    subsystems[s.options.subnqn] = {clusters.make(s, why), &s};
+    if (subsystems[s.options.subnqn].subsystem == nullptr) {
+      fmt::print(stderr, "nkv-target: subsystems[{}].{}\n", i, why);
+      return tools::target_usage;
+    }
     for (const target::configured_namespace& ns : s.namespaces) {
       log.write(
           level::info, "namespace",
@@ -106,9 +114,12 @@ int serve(const tools::target_command& command) {
            {"name", ns.options.name},
            {"key_encoding", ns.options.key_encoding == nkv::key_encoding::inline_cdw ? "inline_cdw" : "payload_head"},
            {"read_only", ns.options.read_only ? "true" : "false"},
-           {"capacity_bytes", fmt::format("{}", ns.store.capacity_bytes)}});
+           {"pool", ns.rados ? ns.rados->pool : std::string()},
+           {"rados_namespace", ns.rados ? ns.rados->rados_namespace : std::string()},
+           {"capacity_bytes", ns.rados ? std::string() : fmt::format("{}", ns.store.capacity_bytes)}});
     }
   }
+  clusters.wait_until_ready();
 
   target::poller poller(command.options.poller);
   if (const nkv::status s = poller.start(); !s.ok()) {

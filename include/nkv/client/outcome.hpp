@@ -69,6 +69,11 @@ struct outcome {
       o.status = status(client_status::outcome_unknown);
     return o;
   }
+  if (c.status == status(status_code_type::vendor, vendor_status::outcome_unknown) &&
+      operation::opcode_mutates(t.opcode)) {
+    o.status = status(client_status::outcome_unknown);
+    return o;
+  }
   const bool truncated = c.status == status(status_code_type::command_specific, command_status::value_truncated);
   if (t.exist_by_retrieve) {
     if (truncated) o.status = status();

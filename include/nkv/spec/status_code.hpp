@@ -64,6 +64,18 @@ inline constexpr std::uint8_t value_truncated = 0x81;
 inline constexpr std::uint8_t namespace_read_only = 0x82;
 }  // namespace command_status
 
+/// Media and data integrity errors (NVMe Base 2.0, Figure 97).
+namespace media_status {
+inline constexpr std::uint8_t access_denied = 0x86;
+}  // namespace media_status
+
+/// Vendor specific status values: this library's target's own.
+namespace vendor_status {
+/// A Store or Delete that was handed on, to a cluster that has not answered: whether it happened, or will, is not
+/// known.
+inline constexpr std::uint8_t outcome_unknown = 0x4e;
+}  // namespace vendor_status
+
 /// What the client library itself reports (status_code_type::client).
 enum class client_status : std::uint8_t {
   would_block = 1,    ///< nothing yet; look again
@@ -164,7 +176,7 @@ enum class client_status : std::uint8_t {
       switch (sc) {
         case 0x80: return "write fault";
         case 0x81: return "unrecovered read error";
-        case 0x86: return "access denied";
+        case media_status::access_denied: return "access denied";
         default: return "unknown media status";
       }
     case status_code_type::path:

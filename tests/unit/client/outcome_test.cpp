@@ -65,6 +65,17 @@ TEST_SUITE("client/outcome") {
           status(client_status::stale_ticket));
   }
 
+  TEST_CASE("a target that does not know whether it happened: what changes is unknown to the client too") {
+    namespace_profile p;
+    const status s(nkv::status_code_type::vendor, 0x4e);
+    for (const kv_opcode opc : {kv_opcode::store, kv_opcode::remove, kv_opcode::execute})
+      CHECK(read_outcome(of(opc), p, {s, 0}).status == status(client_status::outcome_unknown));
+    for (const kv_opcode opc : {kv_opcode::retrieve, kv_opcode::exist, kv_opcode::list})
+      CHECK(read_outcome(of(opc), p, {s, 0}).status == s);
+    const status other(nkv::status_code_type::vendor, 0x4f);
+    CHECK(read_outcome(of(kv_opcode::store), p, {other, 0}).status == other);
+  }
+
   TEST_CASE("Exist by Retrieve: a value that does not fit one byte exists") {
     namespace_profile p;
     kv_ticket t = of(kv_opcode::exist);

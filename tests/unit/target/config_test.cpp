@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace target = nkv::target;
@@ -173,7 +175,8 @@ TEST_SUITE("target/config") {
          ns + "max_value: unknown; known are nsid, name, nguid, key_encoding, read_only, max_key_bytes, "
               "max_value_bytes, max_keys, optimal_granularity_bytes, reads_head, store"},
         {in_namespace(R"("store": "memory")"), ns + "store: expected an object, got \"memory\""},
-        {in_namespace(R"("store": {"type": "disk"})"), ns + "store.type: expected \"memory\", got \"disk\""},
+        {in_namespace(R"("store": {"type": "disk"})"),
+         ns + "store.type: expected \"memory\" or \"rados\", got \"disk\""},
         {in_namespace(R"("store": {"capacity_bytes": 0})"),
          ns + "store.capacity_bytes: expected a size from 1 to 1125899906842624 bytes, got 0"},
         {in_namespace(R"("store": {"kept_block_bytes": "x"})"),
@@ -234,6 +237,66 @@ TEST_SUITE("target/config") {
     CHECK_FALSE(target::vfio_user_directory("vfio-user:"));
     CHECK_FALSE(target::vfio_user_directory("vfio-use"));
     CHECK_FALSE(target::vfio_user_directory("inproc:x"));
+  }
+
+  TEST_CASE("a subsystem in RADOS -> its cluster and pool; a namespace in it -> a RADOS namespace") {
+    const target::target_options o = options_of(R"({"subsystems": [{
+      "rados": {"pool": "kv", "conf": "/etc/ceph/a.conf", "user": "kv", "keyring": "/etc/ceph/kv.keyring",
+                "op_timeout_s": 7, "mon_timeout_s": 8, "max_operations": 9, "max_bytes": "10MiB"},
+      "namespaces": [
+        {"nsid": 1, "name": "cache", "max_value_bytes": "1MiB", "store": {"type": "rados"}},
+        {"nsid": 2, "name": "w", "key_encoding": "payload_head", "max_key_bytes": 32,
+         "store": {"type": "rados", "rados_namespace": "weights"}},
+        {"nsid": 3, "store": {"type": "rados", "rados_namespace": ""}},
+        {"nsid": 4}]}]})");
+    const target::configured_subsystem& s = o.subsystems[0];
+    REQUIRE(s.rados);
+    CHECK(s.rados->conf == "/etc/ceph/a.conf");
+    CHECK(s.rados->user == "client.kv");
+    CHECK(s.rados->keyring == "/etc/ceph/kv.keyring");
+    CHECK(s.rados->op_timeout_s == 7);
+    CHECK(s.rados->mon_timeout_s == 8);
+    CHECK(s.rados->max_operations == 9);
+    CHECK(s.rados->max_bytes == 10u << 20);
+    REQUIRE(s.namespaces[0].rados);
+    CHECK(s.namespaces[0].rados->pool == "kv");
+    CHECK(s.namespaces[0].rados->rados_namespace == "cache");
+    CHECK(s.namespaces[0].rados->max_key_bytes == 16);
+    CHECK(s.namespaces[0].rados->max_value_bytes == 1u << 20);
+    REQUIRE(s.namespaces[1].rados);
+    CHECK(s.namespaces[1].rados->rados_namespace == "weights");
+    CHECK(s.namespaces[1].rados->max_key_bytes == 32);
+    REQUIRE(s.namespaces[2].rados);
+    CHECK(s.namespaces[2].rados->rados_namespace.empty());
+    CHECK_FALSE(s.namespaces[3].rados);
+    // Its stores are whoever's has librados.
+    CHECK(target::make_subsystem(s) == nullptr);
+    std::vector<std::string> made;
+    CHECK(target::make_subsystem(s, [&](const target::rados_store_options& where) {
+            made.push_back(where.rados_namespace);
+            return std::make_shared<target::memory_store>();
+          }) != nullptr);
+    CHECK(made == std::vector<std::string>{"cache", "weights", ""});
+  }
+
+  TEST_CASE("RADOS: what is wrong -> its field") {
+    const std::string rados = R"("rados": {"pool": "kv"}, )";
+    const auto both = [&](const std::string& store) {
+      return in_subsystem(rados + R"("namespaces": [{"store": )" + store + "}]");
+    };
+    const std::pair<std::string, std::string> table[] = {
+        {in_subsystem(R"("rados": {})"), "subsystems[0].rados.pool: needed: the name of a pool"},
+        {in_subsystem(R"("rados": {"pool": "kv", "op_timeout_s": 0})"),
+         "subsystems[0].rados.op_timeout_s: expected a number from 1 to 3600, got 0"},
+        {in_subsystem(R"("rados": {"pool": "kv", "key": "x"})"),
+         "subsystems[0].rados.key: unknown; known are pool, conf, user, keyring, op_timeout_s, mon_timeout_s, "
+         "max_operations, max_bytes"},
+        {in_namespace(R"("store": {"type": "rados"})"),
+         "subsystems[0].namespaces[0].store.type: \"rados\", and the subsystem has no \"rados\""},
+        {both(R"({"type": "rados", "capacity_bytes": 1})"),
+         "subsystems[0].namespaces[0].store.capacity_bytes: unknown; known are type, rados_namespace"},
+    };
+    for (const auto& [text, expected] : table) CHECK(error_of(text) == expected);
   }
 
   TEST_CASE("make_subsystem: namespaces with their limits, each with a store") {

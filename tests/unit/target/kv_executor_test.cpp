@@ -558,6 +558,9 @@ TEST_SUITE("target/kv_executor") {
         {store_result::invalid, generic(0x02), generic(0x02)},
         {store_result::unsupported, generic(0x01), generic(0x01)},
         {store_result::aborted, generic(0x07), generic(0x07)},
+        {store_result::unavailable, generic(0x82), generic(0x82)},
+        {store_result::unknown, {nkv::status_code_type::vendor, 0x4e}, {nkv::status_code_type::vendor, 0x4e}},
+        {store_result::denied, {nkv::status_code_type::media, 0x86}, {nkv::status_code_type::media, 0x86}},
         {store_result::failed, generic(0x06), generic(0x06)},
     };
     for (const auto& row : table) {

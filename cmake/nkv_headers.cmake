@@ -160,6 +160,7 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/memory_subsystem.hpp
     host/nkv/target/near_data_operation.hpp
     host/nkv/target/poller.hpp
+    host/nkv/target/rados/expiry.hpp
     host/nkv/target/rados/object_name.hpp
     host/nkv/target/rados/rados_cluster.hpp
     host/nkv/target/rados/rados_options.hpp

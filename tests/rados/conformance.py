@@ -14,7 +14,7 @@ SKIPS = pathlib.Path(__file__).resolve().parents[1] / "conformance" / "skips"
 def main():
     skip_without_ceph()
     namespaces = (
-        {"nsid": 1, "name": "inline"},
+        {"nsid": 1, "name": "inline", "store": {"type": "rados", "ttl": True}},
         {"nsid": 2, "name": "head", "key_encoding": "payload_head"},
         {"nsid": 3, "name": "inline read-only", "read_only": True},
         {"nsid": 4, "name": "head read-only", "key_encoding": "payload_head", "read_only": True},
@@ -25,7 +25,7 @@ def main():
         keyring = c.folder / "kv.keyring"
         keyring.write_text(c.ceph("auth", "get-or-create", "client.kv", "mon", "allow r", "osd", "allow rwx pool=kv"))
         with target(subsystem(c.conf, *namespaces, user="kv", keyring=str(keyring))) as t:
-            for nsid, read_only, skips in ((1, 3, "rados_inline_cdw"), (2, 4, "rados_payload_head")):
+            for nsid, read_only, skips in ((1, 3, "inline_cdw"), (2, 4, "rados_payload_head")):
                 words = [sys.argv[1], "--endpoint", t.endpoint, "--nsid", str(nsid), "--read-only-nsid", str(read_only)]
                 words += ["--expect-skips", str(SKIPS / skips)]
                 failed += subprocess.run(words, check=False).returncode != 0

@@ -171,6 +171,12 @@ struct fixture {
     asked a(store_verb::store, std::move(key), std::move(value));
     return run(s, a);
   }
+  /// Whether all room is given back, which comes after the operations' ends.
+  bool nothing_held() {
+    for (unsigned n = 0; n < 1000 && cluster->operations().first != 0; ++n)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return cluster->operations() == std::pair<std::uint64_t, std::uint64_t>(0, 0);
+  }
   bool told(std::string_view text) {
     const std::lock_guard lock(events_mutex);
     for (const std::string& e : events)
@@ -339,7 +345,7 @@ TEST_SUITE("rados/store") {
       f.wait(*a);
       CHECK(a->op.result == store_result::ok);
     }
-    CHECK(f.cluster->operations() == std::pair<std::uint64_t, std::uint64_t>(0, 0));
+    CHECK(f.nothing_held());
     for (unsigned n = 0; n < 600; n += 7) {
       asked got(store_verb::retrieve, "key" + std::to_string(n), std::vector<std::byte>(all[n]->data.size()));
       REQUIRE(f.run(*s, got) == store_result::ok);
@@ -371,7 +377,7 @@ TEST_SUITE("rados/store") {
     REQUIRE(s->submit(third.op) == progress::more);
     s->cancel(third.op);
     CHECK(third.op.result == store_result::aborted);
-    CHECK(f.cluster->operations() == std::pair<std::uint64_t, std::uint64_t>(0, 0));
+    CHECK(f.nothing_held());
     asked there(store_verb::exist, "third");
     CHECK(f.run(*s, there) == store_result::absent);
   }
@@ -420,6 +426,80 @@ TEST_SUITE("rados/store") {
     std::erase_if(rest, [&](const std::string& k) { return stay.count(k) == 0; });
     CHECK(deleted.size() > 5);
     CHECK(rest == order);
+  }
+
+  TEST_CASE_FIXTURE(fixture, "times to live -> an expired key is as if it were not there, to every command, and goes") {
+    target::rados_store_options o;
+    o.ttl = true;
+    const auto s = ready_store(o);
+    librados::IoCtx others = io();
+    const auto expire = [&](const std::string& key) {
+      librados::bufferlist past;
+      past.append(target::expiry::after(1, 0).text());
+      REQUIRE(others.setxattr(target::object_name(bytes(key)), target::expiry::attribute, past) == 0);
+    };
+    const auto there = [&](const std::string& key) {
+      std::uint64_t size = 0;
+      std::time_t when = 0;
+      return others.stat(target::object_name(bytes(key)), &size, &when) == 0;
+    };
+    const auto with = [&](const std::string& key, store_verb verb, auto&& set) {
+      asked a(verb, key,
+              verb == store_verb::remove || verb == store_verb::exist ? std::vector<std::byte>() : value_of(50, 9));
+      set(a.op);
+      return run(*s, a);
+    };
+    const auto plain = [](store_operation&) {};
+    const auto if_there = [](store_operation& op) { op.must_exist = true; };
+    const auto if_not = [](store_operation& op) { op.must_not_exist = true; };
+    const auto touched = [](store_operation& op) {
+      op.touch = true;
+      op.data = {};
+      op.data_bytes = 0;
+      op.ttl_s = 1000;
+    };
+    // What was never given one, by nkv or by others, stays.
+    REQUIRE(put(*s, "stays", value_of(10, 1)) == store_result::ok);
+    librados::bufferlist bl;
+    bl.append("x");
+    REQUIRE(others.write_full(target::object_name(bytes("theirs")), bl) == 0);
+    CHECK(with("theirs", store_verb::store, if_there) == store_result::ok);
+    CHECK(with("theirs", store_verb::store, if_not) == store_result::present);
+    CHECK(with("stays", store_verb::store, touched) == store_result::ok);
+    CHECK(with("stays", store_verb::exist, plain) == store_result::ok);
+    for (unsigned n = 0; n < 200; ++n) REQUIRE(put(*s, "k" + std::to_string(n), value_of(10, n)) == store_result::ok);
+    for (unsigned n = 0; n < 200; n += 2) expire("k" + std::to_string(n));
+    CHECK(walk(*s, 512).size() == 102);
+    CHECK(with("k0", store_verb::exist, plain) == store_result::absent);
+    CHECK(with("k2", store_verb::retrieve, plain) == store_result::absent);
+    CHECK(with("k4", store_verb::store, if_there) == store_result::absent);
+    CHECK(with("k6", store_verb::store, touched) == store_result::absent);
+    CHECK(with("k8", store_verb::remove, plain) == store_result::absent);
+    CHECK(with("k10", store_verb::store, if_not) == store_result::ok);
+    CHECK(with("k10", store_verb::store, if_not) == store_result::present);
+    CHECK(with("k12", store_verb::store, plain) == store_result::ok);
+    CHECK(with("k12", store_verb::exist, plain) == store_result::ok);
+    CHECK(with("k12", store_verb::remove, plain) == store_result::ok);
+    CHECK(with("k12", store_verb::remove, plain) == store_result::absent);
+    for (unsigned n = 0; n < 500 && (there("k0") || there("k2")); ++n)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    CHECK_FALSE(there("k0"));
+    CHECK_FALSE(there("k2"));
+    CHECK(there("k14"));
+    // Of many who see that it has expired one stores.
+    std::vector<std::unique_ptr<asked>> all;
+    for (unsigned n = 0; n < 16; ++n) {
+      all.push_back(std::make_unique<asked>(store_verb::store, "k16", value_of(100 + n, n)));
+      all.back()->op.must_not_exist = true;
+      begin(*s, *all.back());
+    }
+    unsigned won = 0;
+    for (auto& a : all) {
+      wait(*a);
+      won += a->op.result == store_result::ok ? 1u : 0u;
+      CHECK((a->op.result == store_result::ok || a->op.result == store_result::present));
+    }
+    CHECK(won == 1);
   }
 
   TEST_CASE_FIXTURE(fixture, "objects that are no keys -> not listed, and in nobody's way") {

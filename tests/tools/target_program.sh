@@ -25,6 +25,9 @@ config '{}'
 code 2 target --config "$work/config.json"
 err "nothing to listen on"
 code 0 target --config "$work/config.json" --listen vfio-user:x --check
+for example in memory rados production; do
+  code 0 target --config "examples/config/$example.json" --check
+done
 code 2 target --config "$work/config.json" --namespace nsid=1
 code 2 target --listen tcp://x --check
 err '--listen: expected "vfio-user:DIRECTORY"'

@@ -97,6 +97,7 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
       out.rados->pool = pool;
       out.rados->rados_namespace = o.name;
       s.read("rados_namespace", out.rados->rados_namespace, 0, 256);
+      s.read("ttl", out.rados->ttl);
       const std::uint32_t longest = longest_key_bytes(o.key_encoding);
       out.rados->max_key_bytes = o.max_key_bytes == 0 ? longest : o.max_key_bytes;
       if (s.ok() && pool.empty()) s.refuse(s.path_of("type"), "\"rados\", and the subsystem has no \"rados\"");

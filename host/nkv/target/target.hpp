@@ -25,6 +25,7 @@
 #include <nkv/target/memory_store.hpp>
 #include <nkv/target/memory_subsystem.hpp>
 #include <nkv/target/poller.hpp>
+#include <nkv/target/rados/expiry.hpp>
 #include <nkv/target/rados/object_name.hpp>
 #include <nkv/target/rados/rados_options.hpp>
 #include <nkv/target/request.hpp>

@@ -58,7 +58,7 @@ CONFIGURATION FILE
            "max_key_bytes": 16, "max_value_bytes": "64MiB", "max_keys": 0,
            "optimal_granularity_bytes": 4096, "reads_head": true,
            "store": {"type": "memory", "capacity_bytes": "4GiB", "kept_block_bytes": "256MiB"}},
-          {"nsid": 2, "name": "y", "store": {"type": "rados", "rados_namespace": "y"}}]}],
+          {"nsid": 2, "name": "y", "store": {"type": "rados", "rados_namespace": "y", "ttl": false}}]}],
      "listeners": [
        {"endpoint": "vfio-user:DIR", "subnqn": "...", "socket_mode": "0600", "max_clients": 256,
         "map_doorbells": true, "accept_unsealed": false, "accept_dma_buf": false}]}
@@ -67,6 +67,7 @@ RADOS
   A subsystem with "rados" is a pool of a Ceph cluster; a namespace whose store is of type "rados" is a
   RADOS namespace of it, by default the one with its name. A pair is an object, whose name is the key in
   lowercase hexadecimal digits: what `rados put` wrote there can be retrieved, and the other way round.
+  With "ttl" times to live are kept, in an attribute of each object; else they are refused.
   Keys and secrets stay in the keyring. What the cluster cannot do now is answered with a status within
   two time-outs, and logged; nothing has to be restarted when it can again.
 

@@ -246,7 +246,7 @@ TEST_SUITE("target/config") {
       "namespaces": [
         {"nsid": 1, "name": "cache", "max_value_bytes": "1MiB", "store": {"type": "rados"}},
         {"nsid": 2, "name": "w", "key_encoding": "payload_head", "max_key_bytes": 32,
-         "store": {"type": "rados", "rados_namespace": "weights"}},
+         "store": {"type": "rados", "rados_namespace": "weights", "ttl": true}},
         {"nsid": 3, "store": {"type": "rados", "rados_namespace": ""}},
         {"nsid": 4}]}]})");
     const target::configured_subsystem& s = o.subsystems[0];
@@ -266,6 +266,8 @@ TEST_SUITE("target/config") {
     REQUIRE(s.namespaces[1].rados);
     CHECK(s.namespaces[1].rados->rados_namespace == "weights");
     CHECK(s.namespaces[1].rados->max_key_bytes == 32);
+    CHECK(s.namespaces[1].rados->ttl);
+    CHECK_FALSE(s.namespaces[0].rados->ttl);
     REQUIRE(s.namespaces[2].rados);
     CHECK(s.namespaces[2].rados->rados_namespace.empty());
     CHECK_FALSE(s.namespaces[3].rados);
@@ -294,7 +296,7 @@ TEST_SUITE("target/config") {
         {in_namespace(R"("store": {"type": "rados"})"),
          "subsystems[0].namespaces[0].store.type: \"rados\", and the subsystem has no \"rados\""},
         {both(R"({"type": "rados", "capacity_bytes": 1})"),
-         "subsystems[0].namespaces[0].store.capacity_bytes: unknown; known are type, rados_namespace"},
+         "subsystems[0].namespaces[0].store.capacity_bytes: unknown; known are type, rados_namespace, ttl"},
     };
     for (const auto& [text, expected] : table) CHECK(error_of(text) == expected);
   }

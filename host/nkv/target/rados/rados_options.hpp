@@ -31,6 +31,9 @@ struct rados_store_options {
   std::string pool;
   std::string rados_namespace;        ///< may be empty, which is a namespace of its own
   std::uint32_t max_key_bytes = 255;  ///< objects whose names are those of longer keys are not listed
+  /// Keeps times to live, in an attribute of each object that nkv stores: what Retrieve and Exist ask of an object is
+  /// then a little more, and conditional commands take two operations in place of one.
+  bool ttl = false;
   std::uint64_t max_value_bytes = 0;  ///< 0: as long as the cluster takes
 };
 

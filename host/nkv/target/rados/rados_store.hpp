@@ -5,6 +5,7 @@
 #include <nkv/base/span.hpp>
 #include <nkv/kv/limits.hpp>
 #include <nkv/target/list_page_writer.hpp>
+#include <nkv/target/rados/expiry.hpp>
 #include <nkv/target/rados/object_name.hpp>
 #include <nkv/target/rados/rados_cluster.hpp>
 #include <nkv/target/rados/rados_options.hpp>
@@ -14,18 +15,21 @@
 #include <rados/librados.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -51,17 +55,19 @@ namespace target {
 ///     | longer than the OSDs take                                | invalid                                   |
 ///     | anything else                                            | failed                                    |
 ///
-/// No times to live. Ephemeral values stay until they are deleted. List is in the order of the objects' hashes: its
-/// start is inclusive and need not exist, and keys that are there throughout appear once, whatever others write
-/// meanwhile.
+/// Times to live, where the options ask for them: an attribute (see expiry) is written with each value and looked at
+/// with each Retrieve and Exist, in the same RADOS operation. What depends on whether a key is there takes two, the
+/// second on condition that the attribute is what the first has seen, and begins again where it is not. An expired
+/// object goes when somebody finds it. Without the option commands with a time to live are refused. Ephemeral values
+/// stay until they are deleted. List is in the order of the objects' hashes: its start is inclusive and need not exist,
+/// and keys that are there throughout appear once, whatever others write meanwhile.
 class rados_store final : public store {
  public:
   /// @param cluster lives longer
   rados_store(rados_cluster& cluster, const rados_store_options& options)
       : max_key_bytes_(std::min(options.max_key_bytes, nkv::max_key_bytes)),
-        max_value_bytes_(options.max_value_bytes == 0 ? cluster.max_value_bytes()
-                                                      : std::min(options.max_value_bytes, cluster.max_value_bytes())),
-        shared_(std::make_shared<shared_state>(cluster, cluster.place(options))) {}
+        max_value_bytes_(longest(options, cluster.max_value_bytes())),
+        shared_(std::make_shared<shared_state>(cluster, cluster.place(options), options.ttl)) {}
 
   [[nodiscard]] progress submit(store_operation& op) noexcept override {
     op.true_length = 0;
@@ -108,8 +114,16 @@ class rados_store final : public store {
 
   [[nodiscard]] std::uint64_t max_value_bytes() const noexcept override { return max_value_bytes_; }
   [[nodiscard]] std::uint32_t max_key_bytes() const noexcept override { return max_key_bytes_; }
+  [[nodiscard]] bool has_ttl() const noexcept override { return shared_->ttl; }
 
  private:
+  /// What an OSD takes counts for all of an operation, the attribute included.
+  static std::uint64_t longest(const rados_store_options& options, std::uint64_t taken_bytes) noexcept {
+    constexpr std::uint64_t attribute_bytes = 4096;
+    const std::uint64_t most = options.ttl ? taken_bytes - std::min(taken_bytes, attribute_bytes) : taken_bytes;
+    return options.max_value_bytes == 0 ? most : std::min(options.max_value_bytes, most);
+  }
+
   /// So much of a long value is copied at a time.
   static constexpr std::uint64_t slice_bytes = std::uint64_t{1} << 20;
 
@@ -117,8 +131,11 @@ class rados_store final : public store {
   struct shared_state {
     rados_cluster& cluster;
     std::shared_ptr<rados_place> place;
+    const bool ttl;
+    std::atomic<unsigned> reclaiming{0};  ///< expired objects that are being removed
 
-    shared_state(rados_cluster& c, std::shared_ptr<rados_place> p) noexcept : cluster(c), place(std::move(p)) {}
+    shared_state(rados_cluster& c, std::shared_ptr<rados_place> p, bool times_to_live) noexcept
+        : cluster(c), place(std::move(p)), ttl(times_to_live) {}
     void report(std::string_view why) noexcept {
       cluster.report(true, "operation failed", place->pool_name, place->space, why);
     }
@@ -135,16 +152,25 @@ class rados_store final : public store {
     std::uint64_t copied_bytes = 0;
     std::uint64_t length_bytes = 0;
     std::time_t changed_at = 0;
+    // With times to live.
+    std::map<std::string, librados::bufferlist> attributes;
+    std::string seen;      ///< the object's expiry when it was looked at; empty for none
+    bool looks = false;    ///< this RADOS operation finds out whether the key is there
+    bool on_seen = false;  ///< this one changes it if it is as it was seen
+    unsigned looked = 0;
 
     call(std::shared_ptr<shared_state> s, store_operation& operation, std::uint64_t max_value_bytes)
         : shared(std::move(s)), pool(shared->place->pool()), op(&operation), name(object_name(operation.key)) {
       if (op->verb == store_verb::store || op->verb == store_verb::retrieve)
         bytes = std::min(op->data_bytes, max_value_bytes);
+      looks = shared->ttl &&
+              ((op->verb == store_verb::store && (op->must_exist || op->touch)) || op->verb == store_verb::remove);
       go = [](rados_turn& turn, bool in_time) noexcept { static_cast<call&>(turn).turn_came(in_time); };
     }
 
+    /// Whether the RADOS operation does.
     [[nodiscard]] bool changes() const noexcept {
-      return op->verb == store_verb::store || op->verb == store_verb::remove;
+      return (op->verb == store_verb::store || op->verb == store_verb::remove) && !looks;
     }
 
     /// Copies so much more of a Store's value, at most. @return false for want of memory
@@ -183,7 +209,11 @@ class rados_store final : public store {
     void ended(int r) noexcept {
       std::unique_ptr<call> self(this);
       store_operation& operation = *op;
-      const store_result result = result_of(r);
+      store_result result = result_of(r);
+      if (shared->ttl && goes_on(r, result)) {
+        if (send(std::move(self), operation) == progress::done) operation.finish(operation.result, 0);
+        return;
+      }
       const std::uint64_t length = result == store_result::ok ? length_bytes : 0;
       const std::uint64_t held = bytes;
       if (result == store_result::ok && operation.verb == store_verb::retrieve) deliver(operation);
@@ -197,6 +227,79 @@ class rados_store final : public store {
     }
 
    private:
+    /// With times to live: what an operation comes to, and whether another has to be sent.
+    bool goes_on(int r, store_result& result) noexcept {
+      constexpr unsigned most_looks = 16;
+      if (changes()) {
+        // Somebody else was faster; or the object is there, and may be expired.
+        const bool look_again = r == -ECANCELED || (r == -EEXIST && op->must_not_exist);
+        if (!look_again || ++looked > most_looks) return false;
+        looks = true;
+        return true;
+      }
+      if (r >= 0) {
+        const auto found = attributes.find(expiry::attribute);
+        try {
+          seen = found == attributes.end() ? std::string() : found->second.to_str();
+        } catch (...) {
+          result = store_result::no_memory;
+          return false;
+        }
+        attributes.clear();
+        if (expiry::of(seen).passed(expiry::now_ms())) {
+          if (!op->must_not_exist) reclaim();
+          result = store_result::absent;
+        }
+      }
+      if (!looks) return false;
+      looks = false;
+      if (op->must_not_exist) {
+        if (result == store_result::absent) {
+          // In the place of the expired one, or of none.
+          on_seen = r >= 0;
+          return true;
+        }
+        if (result == store_result::ok) result = store_result::present;
+        return false;
+      }
+      if (result != store_result::ok) return false;
+      on_seen = true;
+      return !(op->touch && op->ttl_s == 0 && expiry::of(seen).ttl_s() == 0);
+    }
+
+    /// Removes the expired object, unless it was stored again; nobody waits for that.
+    void reclaim() noexcept {
+      constexpr unsigned most = 64;
+      struct removal {
+        std::shared_ptr<shared_state> shared;
+        std::shared_ptr<rados_pool> pool;
+      };
+      if (shared->reclaiming.fetch_add(1) < most) {
+        try {
+          auto of = std::make_unique<removal>(removal{shared, pool});
+          librados::ObjectWriteOperation remove;
+          librados::bufferlist as_seen;
+          as_seen.append(seen);
+          remove.cmpxattr(expiry::attribute, LIBRADOS_CMPXATTR_OP_EQ, as_seen);
+          remove.remove();
+          librados::AioCompletion* const done =
+              librados::Rados::aio_create_completion(of.get(), [](rados_completion_t, void* arg) {
+                const std::unique_ptr<removal> ended(static_cast<removal*>(arg));
+                ended->shared->reclaiming.fetch_sub(1);
+              });
+          removal* const sent = of.release();
+          if (pool->io.aio_operate(name, done, &remove, librados::OPERATION_FULL_TRY) != 0) {
+            delete sent;
+            shared->reclaiming.fetch_sub(1);
+          }
+          done->release();
+          return;
+        } catch (...) {
+        }
+      }
+      shared->reclaiming.fetch_sub(1);
+    }
+
     void deliver(const store_operation& operation) noexcept {
       scatter_cursor to;
       // The pieces are what came from the socket.
@@ -276,21 +379,33 @@ class rados_store final : public store {
 
   static void build(call& c, const store_operation& op, librados::ObjectWriteOperation& write,
                     librados::ObjectReadOperation& read) {
-    switch (op.verb) {
-      case store_verb::store:
-        if (op.must_exist) write.assert_exists();
-        if (op.must_not_exist) write.create(true);
-        if (op.no_compress)
-          write.set_alloc_hint2(op.data_bytes, op.data_bytes, librados::ALLOC_HINT_FLAG_INCOMPRESSIBLE);
-        write.write_full(c.value);
-        break;
-      case store_verb::remove: write.remove(); break;
-      case store_verb::retrieve:
-        if (c.bytes != 0) read.read(0, c.bytes, &c.value, nullptr);
-        [[fallthrough]];
-      case store_verb::exist:
-      case store_verb::list: read.stat(&c.length_bytes, &c.changed_at, nullptr); break;
+    if (!c.changes()) {
+      if (op.verb == store_verb::retrieve && c.bytes != 0) read.read(0, c.bytes, &c.value, nullptr);
+      read.stat(&c.length_bytes, &c.changed_at, nullptr);
+      if (c.shared->ttl) read.getxattrs(&c.attributes, nullptr);
+      return;
     }
+    const auto text = [](const std::string& t) {
+      librados::bufferlist out;
+      out.append(t);
+      return out;
+    };
+    if (c.on_seen && !c.seen.empty()) {
+      write.cmpxattr(expiry::attribute, LIBRADOS_CMPXATTR_OP_EQ, text(c.seen));
+    } else if (op.must_exist || c.on_seen) {
+      write.assert_exists();
+    } else if (op.must_not_exist) {
+      write.create(true);
+    }
+    if (op.verb == store_verb::remove) return write.remove();
+    std::uint32_t ttl_s = op.ttl_s;
+    if (op.touch) {
+      if (ttl_s == 0) ttl_s = expiry::of(c.seen).ttl_s();
+    } else {
+      if (op.no_compress) write.set_alloc_hint2(op.data_bytes, op.data_bytes, librados::ALLOC_HINT_FLAG_INCOMPRESSIBLE);
+      write.write_full(c.value);
+    }
+    if (c.shared->ttl) write.setxattr(expiry::attribute, text(expiry::after(ttl_s, expiry::now_ms()).text()));
   }
 
   // List
@@ -316,7 +431,7 @@ class rados_store final : public store {
     }
     int error = 0;
     try {
-      walk(*pool, longest, op);
+      walk(*pool, shared.ttl, longest, op);
     } catch (const std::system_error& e) {
       error = e.code().value() < 0 ? -e.code().value() : e.code().value();
     }
@@ -365,7 +480,7 @@ class rados_store final : public store {
     return pool.io.nobjects_begin(hash);
   }
 
-  static void walk(rados_pool& pool, std::uint32_t longest, store_operation& op) {
+  static void walk(rados_pool& pool, bool ttl, std::uint32_t longest, store_operation& op) {
     list_page_writer& page = *op.page;
     bool before_start = !op.key.empty();
     list_place start;
@@ -375,23 +490,65 @@ class rados_store final : public store {
     bool full = false;
     std::uint64_t rest_bytes = 0;
     unsigned counted = 0;
+    const auto give = [&](const std::string& name) {
+      const std::size_t length = key_of_object(name, key);
+      if (!full && page.add({key, length})) return true;
+      full = true;
+      // How long the rest would be: exactly, up to so many keys, that no client can keep this thread for long.
+      if (!op.count_all || ++counted > listing_counted_keys) return false;
+      rest_bytes += list_page_writer::entry_bytes(length);
+      return true;
+    };
+    std::vector<std::string> names;
+    const auto give_names = [&] {
+      if (ttl) drop_expired(pool, names);
+      const bool all = std::all_of(names.begin(), names.end(), give);
+      names.clear();
+      return all;
+    };
     for (; at != pool.io.nobjects_end(); ++at) {
       const std::string& name = at->get_oid();
       if (before_start && list_place::of(pool, name).before(start)) continue;
       before_start = false;
       const std::size_t length = key_of_object(name, key);
       if (length == 0 || length > longest) continue;
-      if (!full && page.add({key, length})) continue;
-      full = true;
-      // How long the rest would be: exactly, up to so many keys, that no client can keep this thread for long.
-      if (!op.count_all || ++counted > listing_counted_keys) break;
-      rest_bytes += list_page_writer::entry_bytes(length);
+      names.push_back(name);
+      if (names.size() == (ttl ? listing_looked_at_once : 1) && !give_names()) break;
     }
+    if (!full) static_cast<void>(give_names());
     page.finish();
     op.true_length = page.bytes() + rest_bytes;
   }
 
+  /// Takes out of the names those whose objects have expired. Asks for all at once.
+  static void drop_expired(rados_pool& pool, std::vector<std::string>& names) {
+    struct asked {
+      std::unique_ptr<librados::AioCompletion, void (*)(librados::AioCompletion*)> done{
+          librados::Rados::aio_create_completion(), [](librados::AioCompletion* c) { c->release(); }};
+      librados::bufferlist text;
+    };
+    std::vector<asked> all(names.size());
+    std::vector<bool> sent(names.size());
+    for (std::size_t i = 0; i < names.size(); ++i)
+      sent[i] = pool.io.aio_getxattr(names[i], all[i].done.get(), expiry::attribute, all[i].text) == 0;
+    const std::uint64_t now_ms = expiry::now_ms();
+    std::size_t kept = 0;
+    int error = 0;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (sent[i]) all[i].done->wait_for_complete();
+      const int r = sent[i] ? all[i].done->get_return_value() : -EIO;
+      if (r < 0 && r != -ENODATA && r != -ENOENT) error = -r;
+      // One that somebody has deleted meanwhile is not there either.
+      if (r == -ENOENT || (r >= 0 && expiry::of(all[i].text.to_str()).passed(now_ms))) continue;
+      if (kept != i) names[kept] = std::move(names[i]);
+      ++kept;
+    }
+    names.resize(kept);
+    if (error != 0) throw std::system_error(error, std::generic_category());
+  }
+
   static constexpr unsigned listing_counted_keys = 4096;
+  static constexpr std::size_t listing_looked_at_once = 64;
 
   const std::uint32_t max_key_bytes_;
   const std::uint64_t max_value_bytes_;

@@ -17,7 +17,7 @@ nkv::byte_span octets(std::string_view s) { return {reinterpret_cast<const std::
 
 /// The key that a name stands for, as text; empty for none.
 std::string key_of(std::string_view name) {
-  std::byte key[nkv::max_key_bytes];
+  std::byte key[nkv::max_key_bytes + 1];
   const std::size_t length = key_of_object(name, key);
   return {reinterpret_cast<const char*>(key), length};
 }

@@ -15,14 +15,16 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -114,7 +116,7 @@ class rados_cluster {
   /// Reads the configuration and begins to connect, again and again if need be.
   /// @param report may be empty
   /// @param[out] error why there is none
-  /// @return null where the configuration is no good: a file that cannot be read, a user without a name
+  /// @return null where the configuration is no good, a file that cannot be read mostly, and where no thread can be had
   [[nodiscard]] static std::unique_ptr<rados_cluster> create(rados_cluster_options options, rados_report report,
                                                              std::string& error) {
     for (const std::string& path : {options.conf, options.keyring}) {
@@ -133,7 +135,12 @@ class rados_cluster {
     out->max_value_bytes_ =
         std::min<std::uint64_t>(number("osd_max_object_size", 128u << 20), number("osd_max_write_size", 90) << 20);
     probe.shutdown();
-    out->start();
+    try {
+      out->start();
+    } catch (const std::system_error& e) {
+      error = e.what();
+      return nullptr;
+    }
     return out;
   }
   rados_cluster(const rados_cluster&) = delete;

@@ -3,10 +3,10 @@
 #
 # .ci/setup.sh SET: installs what a set of packages lacks on this Debian 12 machine; touches nothing when all is there.
 #   build   the programs and the examples
-#   rados   build, and a Ceph cluster to try them with
+#   rados   build, a Ceph cluster to try them with, and wasmtime for Execute
 #   test    build, and everything ./tests/run uses
 #   bench   build, and what ./bench/run counts instructions with
-# For the last two, where there is no nvcc, that of cuda.txt too, into a cache folder.
+# All but the first bring wasmtime.txt too, and the last two, where there is no nvcc, that of cuda.txt: into a cache folder.
 set -euo pipefail
 
 build=(
@@ -15,6 +15,7 @@ build=(
   libcli11-dev
   libfmt-dev
   libradospp-dev
+  libssl-dev
   ninja-build
   nlohmann-json3-dev
 )
@@ -35,6 +36,7 @@ test=(
   hipcc
   libamdhip64-dev
   libclang-rt-19-dev
+  lld-19
   pkg-config
   qemu-user
   rocm-device-libs
@@ -88,22 +90,21 @@ install_packages() {
   fi
 }
 
-# The CUDA compiler's wheels, into a folder of their own that is there whole or not at all. Where they cannot be had,
-# what needs nvcc is skipped and says so.
-install_nvcc() {
-  local folder python=python3
-  folder=$(python3 tests/device/compilers.py wheels)
+# install_wheels FOLDER REQUIREMENTS WHAT: into a folder of their own that is there whole or not at all. Where they
+# cannot be had, what needs them is skipped and says so.
+install_wheels() {
+  local folder=$1 python=python3
   if ! "$python" -m pip --version >/dev/null 2>&1; then
     install_packages python3-pip || return 0
     python=/usr/bin/python3
   fi
-  echo "setup: installing nvcc into $folder"
+  echo "setup: installing $3 into $folder"
   rm -rf "$folder.new"
   if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
-    --target "$folder.new" -r .ci/cuda.txt </dev/null >"$log" 2>&1; then
+    --target "$folder.new" -r "$2" </dev/null >"$log" 2>&1; then
     cat "$log" >&2
     rm -rf "$folder.new"
-    echo "setup: could not install nvcc; what needs it will be skipped" >&2
+    echo "setup: could not install $3; what needs it will be skipped" >&2
     return 0
   fi
   rm -rf "$folder"
@@ -116,5 +117,8 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 install_packages "${wanted[@]}"
 if [[ $1 == test || $1 == bench ]] && ! python3 tests/device/compilers.py nvcc >/dev/null; then
-  install_nvcc
+  install_wheels "$(python3 tests/device/compilers.py wheels)" .ci/cuda.txt nvcc
+fi
+if [[ $1 != build ]] && ! python3 examples/common/wasmtime.py library >/dev/null; then
+  install_wheels "$(python3 examples/common/wasmtime.py folder)" .ci/wasmtime.txt wasmtime
 fi

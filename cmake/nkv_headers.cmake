@@ -149,6 +149,20 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/controller.hpp
     host/nkv/target/data_pointer_reader.hpp
     host/nkv/target/dma_map.hpp
+    host/nkv/target/execute/builtin_runtime.hpp
+    host/nkv/target/execute/execute_binding.hpp
+    host/nkv/target/execute/execute_config.hpp
+    host/nkv/target/execute/execute_limits.hpp
+    host/nkv/target/execute/execute_runtime.hpp
+    host/nkv/target/execute/execute_service.hpp
+    host/nkv/target/execute/execution.hpp
+    host/nkv/target/execute/function_program.hpp
+    host/nkv/target/execute/module_loader.hpp
+    host/nkv/target/execute/program.hpp
+    host/nkv/target/execute/program_source.hpp
+    host/nkv/target/execute/runtime_library.hpp
+    host/nkv/target/execute/wasm_runtime.hpp
+    host/nkv/target/execute/wasmtime_library.hpp
     host/nkv/target/identify_pages.hpp
     host/nkv/target/inproc_server.hpp
     host/nkv/target/json_text.hpp
@@ -158,7 +172,6 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/list_page_writer.hpp
     host/nkv/target/memory_store.hpp
     host/nkv/target/memory_subsystem.hpp
-    host/nkv/target/near_data_operation.hpp
     host/nkv/target/poller.hpp
     host/nkv/target/rados/expiry.hpp
     host/nkv/target/rados/object_name.hpp

@@ -1,4 +1,4 @@
-# Install and export: find_package(nkv) [COMPONENTS core device host cuda hip target rados] and pkg-config's nkv.pc. Included from the
+# Install and export: find_package(nkv) [COMPONENTS core device host cuda hip target rados execute] and pkg-config's nkv.pc. Included from the
 # top-level CMakeLists.txt.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)

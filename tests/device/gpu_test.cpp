@@ -84,8 +84,8 @@ class rig {
       o.nsid = nsid;
       o.key_encoding = nsid == 1 ? nkv::key_encoding::inline_cdw : nkv::key_encoding::payload_head;
       const auto copy = [](nkv::byte_span bytes) { return std::vector<std::byte>(bytes.begin(), bytes.end()); };
-      o.operations[11].run = [copy](nkv::byte_span value, nkv::byte_span) { return copy(value); };
-      o.operations[12].run = [copy](nkv::byte_span, nkv::byte_span input) { return copy(input); };
+      o.operations[11] = {[copy](nkv::byte_span value, nkv::byte_span) { return copy(value); }};
+      o.operations[12] = {[copy](nkv::byte_span, nkv::byte_span input) { return copy(input); }};
       REQUIRE(s->add(std::make_shared<nkv::target::kv_namespace>(o, std::make_shared<nkv_test::gated_store>())).ok());
     }
     REQUIRE(poller_.start().ok());

@@ -24,11 +24,13 @@ def skip_without_ceph():
 class Target:
     """An nkv-target that serves one subsystem, and nkv to ask it."""
 
-    def __init__(self, folder, subsystem):
+    def __init__(self, folder, subsystem, execute):
         self.endpoint = f"vfio-user:{folder}/t"
         self.log = pathlib.Path(folder) / "log"
         config = pathlib.Path(folder) / "config.json"
-        config.write_text(json.dumps({"subsystems": [subsystem], "listeners": [{"endpoint": self.endpoint}]}))
+        config.write_text(
+            json.dumps({"execute": execute, "subsystems": [subsystem], "listeners": [{"endpoint": self.endpoint}]})
+        )
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [os.environ["NKV_TARGET_PROGRAM"], "--config", str(config)],
@@ -54,9 +56,9 @@ class Target:
 
 
 @contextlib.contextmanager
-def target(subsystem):
+def target(subsystem, execute=None):
     with tempfile.TemporaryDirectory(prefix="nkv-") as folder:
-        t = Target(folder, subsystem)
+        t = Target(folder, subsystem, execute or {})
         try:
             yield t
         finally:

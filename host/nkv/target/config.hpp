@@ -4,6 +4,7 @@
 #include <nkv/kv/key.hpp>
 #include <nkv/kv/key_encoding.hpp>
 #include <nkv/target/config_object.hpp>
+#include <nkv/target/execute/execute_config.hpp>
 #include <nkv/target/json_text.hpp>
 #include <nkv/target/target_options.hpp>
 
@@ -104,6 +105,15 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     }
     s.finish();
   }
+  fields.read_array("execute", most_bindings, [&](const nlohmann::json& element, const std::string& where) {
+    execute_binding b;
+    const std::uint32_t op_id = read_binding(element, where, b, error);
+    if (!fields.ok()) return;
+    if (b.module.is_object_name && !out.rados)
+      fields.refuse(where + ".module.object", "only for a namespace in RADOS; elsewhere a module has a key");
+    if (!o.operations.emplace(op_id, std::move(b)).second)
+      fields.refuse(where + ".op", fmt::format("{} is bound by another entry", op_id));
+  });
   fields.finish();
   if (o.max_value_bytes != 0) out.store.max_value_bytes = o.max_value_bytes;
   if (out.rados) out.rados->max_value_bytes = o.max_value_bytes;
@@ -220,6 +230,8 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
     options.subsystems.emplace_back();
     options.subsystems.back().namespaces.emplace_back();
   }
+  if (const nlohmann::json* execute = fields.find("execute"))
+    options.execute = read_execute(*execute, fields.path_of("execute"), out.error);
   fields.read_array("listeners", 64, [&](const nlohmann::json& element, const std::string& where) {
     options.listeners.push_back(read_listener(element, where, out.error));
   });
@@ -251,10 +263,12 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
 using rados_store_maker = std::function<std::shared_ptr<store>(const rados_store_options&)>;
 
 /// A subsystem with its namespaces, each with a store of its own.
+/// @param executions what runs Execute for all of them; null: each has a service of its own, and no runtimes
 /// @return the subsystem, or null where an nsid is 0, too large or given twice (which no parsed configuration has), and
 ///         where a namespace is in RADOS and nothing makes its store
-[[nodiscard]] inline std::shared_ptr<subsystem> make_subsystem(const configured_subsystem& from,
-                                                               const rados_store_maker& in_rados = {}) {
+[[nodiscard]] inline std::shared_ptr<subsystem> make_subsystem(
+    const configured_subsystem& from, const rados_store_maker& in_rados = {},
+    const std::shared_ptr<execute_service>& executions = {}) {
   auto out = std::make_shared<subsystem>(from.options);
   for (const configured_namespace& ns : from.namespaces) {
     std::shared_ptr<store> s;
@@ -263,7 +277,16 @@ using rados_store_maker = std::function<std::shared_ptr<store>(const rados_store
     } else if (in_rados) {
       s = in_rados(*ns.rados);
     }
-    if (s == nullptr || !out->add(std::make_shared<kv_namespace>(ns.options, std::move(s))).ok()) return nullptr;
+    namespace_options options = ns.options;
+    for (auto& [op_id, binding] : options.operations)
+      if (module_location& m = binding.module; m.is_object_name && !(m.pool.empty() && m.rados_namespace.empty())) {
+        rados_store_options where;
+        where.pool = m.pool.empty() ? ns.rados->pool : m.pool;
+        where.rados_namespace = m.rados_namespace;
+        m.store = in_rados ? in_rados(where) : nullptr;
+      }
+    if (s == nullptr || !out->add(std::make_shared<kv_namespace>(std::move(options), std::move(s), executions)).ok())
+      return nullptr;
   }
   return out;
 }

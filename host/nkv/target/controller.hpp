@@ -612,8 +612,8 @@ class controller final : public pollable {
   void end_outstanding(request& r) noexcept {
     (r.previous != nullptr ? r.previous->next : outstanding_) = r.next;
     if (r.next != nullptr) r.next->previous = r.previous;
+    r.execute.reset();  // what it holds of the store, before the namespace
     r.keep = nullptr;
-    r.execute.reset();
     r.data.recycle();
     give_back(r);
   }
@@ -693,8 +693,8 @@ class controller final : public pollable {
     while (op != nullptr) {
       store_operation* const next = op->next;
       request& r = *static_cast<request*>(op->owner);
-      kv_executor::finish(r);
-      complete(r);
+      // Of a command that nobody waits for, nothing more is begun.
+      if (r.dropped || kv_executor::finish(r) == progress::done) complete(r);
       op = next;
       ++n;
     }
@@ -715,7 +715,7 @@ class controller final : public pollable {
 
   /// Ends one command as far as that is possible now. @return whether it has ended, with `s`
   bool cancel(request& r, status s) noexcept {
-    r.ns->store().cancel(r.op);
+    kv_executor::cancel(r);
     if (!r.copying) return false;
     end_copying(r);
     r.reply = {s, 0};

@@ -8,7 +8,10 @@
 #include <nkv/spec/opcode.hpp>
 #include <nkv/spec/status_code.hpp>
 #include <nkv/target/dma_map.hpp>
-#include <nkv/target/near_data_operation.hpp>
+#include <nkv/target/execute/execute_binding.hpp>
+#include <nkv/target/execute/execute_service.hpp>
+#include <nkv/target/execute/execution.hpp>
+#include <nkv/target/execute/program.hpp>
 #include <nkv/target/request.hpp>
 #include <nkv/target/store.hpp>
 
@@ -52,6 +55,11 @@ struct kv_execution_context {
 ///     | DW0 of Exist, of List                | 0, 0            | value's length, length of the whole listing |
 ///     | Execute of what the namespace does not allow        | 0/01h | 0/01h |
 ///     | Execute on a value that is too long for the operation | 0/85h | 0/85h |
+///     | Execute of a program that may write, namespace read-only | 1/82h | 1/82h |
+///     | Execute whose module is absent, not the one allowed, or none | 0/02h | 0/02h |
+///     | Execute of an engine that could not be loaded       | 7/4Fh | 7/4Fh |
+///     | Execute beyond its limits, or aborted; one that failed | 0/07h, 0/06h | 0/07h, 0/06h |
+///     | Execute while as many are under way as may          | 0/21h | 0/21h |
 ///     | Execute's result longer than wanted   | 1/81h, DW0 more | 1/81h, DW0 more     |
 struct kv_executor {
   /// Begins the command in `r.command` on `ns`.
@@ -71,7 +79,8 @@ struct kv_executor {
         (!context.sgl && c.data_format() != psdt::prp))
       return ended(r, generic_status::invalid_field);
     r.op.must_exist = r.op.must_not_exist = r.op.no_compress = r.op.ephemeral = r.op.touch = r.op.raw = false;
-    r.op.count_all = false;
+    r.op.count_all = r.op.object_name = false;
+    r.op.whole = nullptr;
     r.op.ttl_s = 0;
     r.op.page = nullptr;
     switch (static_cast<kv_opcode>(c.opc())) {
@@ -97,19 +106,28 @@ struct kv_executor {
   /// Goes on after `more`. @return done: r.reply is set
   [[nodiscard]] static progress proceed(request& r) noexcept {
     const progress p = r.ns->store().proceed(r.op);
-    if (p == progress::done) finish(r);
-    return p;
+    return p == progress::done ? finish(r) : p;
+  }
+
+  /// Asks that the command end soon, as store::cancel() does.
+  static void cancel(request& r) noexcept {
+    if (r.execute != nullptr && r.execute->begun) return r.ns->executions().cancel(*r.execute);
+    if (r.execute != nullptr) r.execute->cancelled = true;
+    r.ns->store().cancel(r.op);
   }
 
   /// Turns what the store says into r.reply. For operations that came back after `later`, or were cancelled.
-  static void finish(request& r) noexcept {
+  /// @return done; or later, for an Execute whose value is there and whose run is still to come: its operation comes
+  ///         back a second time
+  [[nodiscard]] static progress finish(request& r) noexcept {
+    if (r.execute != nullptr && r.execute->ended) return finish_run(r);
     const bool head = r.ns->key_encoding() == key_encoding::payload_head;
     const auto sct = head ? status_code_type::command_specific : status_code_type::generic;
     r.reply = {};
     switch (r.op.result) {
       case store_result::ok:
         if (r.op.verb == store_verb::retrieve) {
-          if (r.execute != nullptr) return finish_execute(r);
+          if (r.execute != nullptr) return begin_run(r);
           r.reply.dw0 = dw0_of(r.op.true_length);
           if (head && r.op.true_length > r.op.data_bytes)
             r.reply.status = {status_code_type::command_specific, command_status::value_truncated};
@@ -134,6 +152,7 @@ struct kv_executor {
       case store_result::denied: r.reply.status = {status_code_type::media, media_status::access_denied}; break;
       case store_result::failed: r.reply.status = generic(generic_status::internal_error); break;
     }
+    return progress::done;
   }
 
  private:
@@ -163,8 +182,7 @@ struct kv_executor {
     r.op.data = r.data.spans();
     r.op.data_bytes = r.data.bytes();
     const progress p = r.ns->store().submit(r.op);
-    if (p == progress::done) finish(r);
-    return p;
+    return p == progress::done ? finish(r) : p;
   }
 
   // Keys
@@ -300,12 +318,16 @@ struct kv_executor {
     return submit(r, store_verb::list);
   }
 
-  /// Execute is a Retrieve into memory of the target's own; finish_execute() does the rest. Alike in both encodings:
-  /// the key stands in the payload, and the result takes the payload's place.
+  /// Execute is a Retrieve of the whole value, for a run on the namespace's execute_service; finish() puts the two
+  /// together. Alike in both encodings: the key stands in the payload, and the result takes the payload's place.
   template <class Data>
   static progress execute(request& r, const kv_execution_context& context, Data& data) noexcept {
-    const auto found = r.ns->options().operations.find(r.command.cdw(13));
-    if (found == r.ns->options().operations.end()) return ended(r, generic_status::invalid_opcode);
+    std::shared_ptr<const execute_allowlist> allowed = r.ns->operations();
+    const auto found = allowed->find(r.command.cdw(13));
+    if (found == allowed->end()) return ended(r, generic_status::invalid_opcode);
+    const execute_binding& binding = found->second;
+    if (binding.writes && r.ns->read_only())
+      return ended(r, {status_code_type::command_specific, command_status::namespace_read_only});
     const std::uint64_t payload = r.command.cdw(10);
     const std::uint64_t result = r.command.cdw(12);
     const std::uint64_t total = payload > result ? payload : result;
@@ -316,9 +338,7 @@ struct kv_executor {
     // All of it to read and to write, which a client's memory is.
     if (const status s = data.take(total, dma_access::read_write, r.data); !s.ok()) return ended(r, s);
     try {
-      auto e = std::make_unique<near_data_run>();
-      e->operation = &found->second;
-      e->result_bytes = static_cast<std::uint32_t>(result);
+      auto e = std::make_unique<execution>(std::move(allowed), binding, r.data.spans(), result);
       std::vector<std::byte> sent(payload);
       scatter_cursor{}.read(r.data.spans(), sent.data(), payload);
       const std::size_t key_bytes = load_le<std::uint16_t>(sent.data());
@@ -326,40 +346,57 @@ struct kv_executor {
         return ended(r, generic_status::invalid_field);
       std::memcpy(r.head, sent.data() + 2, key_bytes);
       e->input.assign(sent.begin() + static_cast<std::ptrdiff_t>(2 + key_bytes), sent.end());
-      const auto room = static_cast<std::size_t>(e->operation->max_value_bytes);
-      e->value = std::make_unique<std::byte[]>(room);
-      e->room = {e->value.get(), room};
+      e->from = r.ns->shared_store();
+      e->read_only = r.ns->read_only();
+      e->operation = &r.op;
       r.op.key = {r.head, key_bytes};
       r.execute = std::move(e);
     } catch (...) {
       return ended(r, generic_status::internal_error);
     }
     r.op.verb = store_verb::retrieve;
-    r.op.raw = false;
-    r.op.data = {&r.execute->room, 1};
-    r.op.data_bytes = r.execute->room.size();
-    const progress p = r.ns->store().submit(r.op);
-    if (p == progress::done) finish(r);
+    r.op.data = {};
+    r.op.data_bytes = r.ns->max_value_bytes();
+    r.op.whole = &r.execute->value;
+    progress p = r.ns->store().submit(r.op);
+    if (p == progress::done) p = finish(r);
+    if (p == progress::done) r.execute.reset();
     return p;
   }
 
-  /// The value is there: runs the operation and puts its result where the payload was.
-  static void finish_execute(request& r) noexcept {
-    const std::unique_ptr<near_data_run> e = std::move(r.execute);
-    if (r.op.true_length > e->room.size()) {
-      r.reply.status = generic(generic_status::invalid_value_size);
-      return;
+  /// The value is there: on to its run.
+  static progress begin_run(request& r) noexcept {
+    execution& e = *r.execute;
+    if (r.op.true_length > r.op.data_bytes) return ended(r, generic_status::invalid_value_size);
+    if (e.value.keep == nullptr || e.value.bytes.size() != r.op.true_length)
+      return ended(r, generic_status::internal_error);
+    if (e.cancelled) return ended(r, generic_status::abort_requested);
+    e.begun = true;
+    return r.ns->executions().begin(e) == progress::later ? progress::later : finish_run(r);
+  }
+
+  static progress finish_run(request& r) noexcept {
+    const std::unique_ptr<execution> e = std::move(r.execute);
+    const bool head = r.ns->key_encoding() == key_encoding::payload_head;
+    switch (e->result) {
+      case run_result::ok:
+        r.reply = {};
+        r.reply.dw0 = dw0_of(e->run.result_bytes());
+        if (e->run.result_bytes() > r.command.cdw(12))
+          r.reply.status = {status_code_type::command_specific, command_status::value_truncated};
+        return progress::done;
+      case run_result::killed: return ended(r, generic_status::abort_requested);
+      case run_result::value_refused: return ended(r, generic_status::invalid_value_size);
+      case run_result::no_memory:
+        return ended(r, head ? generic_status::internal_error : generic_status::capacity_exceeded);
+      case run_result::not_allowed: return ended(r, generic_status::invalid_field);
+      case run_result::read_only:
+        return ended(r, {status_code_type::command_specific, command_status::namespace_read_only});
+      case run_result::no_runtime: return ended(r, {status_code_type::vendor, vendor_status::no_runtime});
+      case run_result::busy: return ended(r, generic_status::command_interrupted);
+      case run_result::failed: break;
     }
-    try {
-      const std::vector<std::byte> result = e->operation->run(
-          {e->value.get(), static_cast<std::size_t>(r.op.true_length)}, {e->input.data(), e->input.size()});
-      const std::size_t fits = result.size() < e->result_bytes ? result.size() : e->result_bytes;
-      scatter_cursor{}.write(r.data.spans(), result.data(), fits);
-      r.reply.dw0 = dw0_of(result.size());
-      if (fits < result.size()) r.reply.status = {status_code_type::command_specific, command_status::value_truncated};
-    } catch (...) {
-      r.reply.status = generic(generic_status::internal_error);
-    }
+    return ended(r, generic_status::internal_error);
   }
 };
 

@@ -23,6 +23,7 @@
 #include <set>
 #include <shared_mutex>
 #include <utility>
+#include <vector>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -63,6 +64,7 @@ class memory_store final : public store {
     op.store_scratch[0] = op.store_scratch[1] = op.store_scratch[2] = 0;
     op.result = store_result::ok;
     op.true_length = 0;
+    if (op.object_name) return ended(op, store_result::unsupported);
     switch (op.verb) {
       case store_verb::store: return op.touch ? ended(op, touch(op)) : begin_store(op, true);
       case store_verb::retrieve: return begin_retrieve(op, true);
@@ -335,6 +337,7 @@ class memory_store final : public store {
       use(s, *n);
       block = n->value;
       op.true_length = n->length_bytes;
+      if (op.whole != nullptr) return ended(op, hold(*block, op));
       const std::uint64_t wanted = std::min(op.true_length, op.data_bytes);
       // A short copy costs less than two accesses to a shared counter.
       if (wanted <= copy_under_lock_bytes) {
@@ -346,6 +349,27 @@ class memory_store final : public store {
     }
     op.store_state = block;
     return go_on_retrieve(op);
+  }
+
+  /// Under the lock.
+  store_result hold(value_block& block, store_operation& op) noexcept {
+    if (op.true_length > op.data_bytes) return store_result::ok;
+    const auto length = static_cast<std::size_t>(op.true_length);
+    try {
+      // Short values are written in place, where nobody but the lock's holder may look.
+      if (length <= copy_under_lock_bytes) {
+        const auto copy = std::make_shared<std::vector<std::byte>>(block.data(), block.data() + length);
+        *op.whole = {{copy->data(), length}, copy};
+      } else {
+        block_pool::retain(&block);
+        // It releases the block as well where it throws.
+        std::shared_ptr<const void> keep(&block, [this](value_block* b) { pool_.release(b); });
+        *op.whole = {{block.data(), length}, std::move(keep)};
+      }
+      return store_result::ok;
+    } catch (const std::bad_alloc&) {
+      return store_result::no_memory;
+    }
   }
 
   progress go_on_retrieve(store_operation& op) noexcept {

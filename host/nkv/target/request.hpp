@@ -4,9 +4,9 @@
 #include <nkv/base/status.hpp>
 #include <nkv/kv/key_encoding.hpp>
 #include <nkv/spec/sqe.hpp>
+#include <nkv/target/execute/execution.hpp>
 #include <nkv/target/kv_namespace.hpp>
 #include <nkv/target/list_page_writer.hpp>
-#include <nkv/target/near_data_operation.hpp>
 #include <nkv/target/scatter_list.hpp>
 #include <nkv/target/store.hpp>
 
@@ -32,9 +32,9 @@ struct request {
   const kv_namespace* ns = nullptr;
   scatter_list data;
   list_page_writer page;
-  std::byte head[max_head_bytes];          ///< the key of payload_head with its length in front, or the key alone
-  std::unique_ptr<near_data_run> execute;  ///< an Execute, while it lasts
-  bool absent_is_error = false;            ///< Delete: EDNEK was set when the command began
+  std::byte head[max_head_bytes];      ///< the key of payload_head with its length in front, or the key alone
+  std::unique_ptr<execution> execute;  ///< an Execute, while it lasts
+  bool absent_is_error = false;        ///< Delete: EDNEK was set when the command began
 
   // For whoever drives requests: a controller.
   std::shared_ptr<const kv_namespace> keep;  ///< set once the command outlives the call that began it

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -31,6 +32,12 @@ enum class store_result : std::uint8_t {
 };
 
 class store_operation;
+
+/// A whole value as a store holds it: constant for as long as it is kept, whatever becomes of the key.
+struct held_value {
+  byte_span bytes;
+  std::shared_ptr<const void> keep;  ///< null: there is none; the store outlives it
+};
 
 /// Where the operations of asynchronous stores come back to: any thread gives them, one thread takes them.
 ///
@@ -81,12 +88,15 @@ class store_operation {
   bool ephemeral = false;    ///< the value may be evicted under memory pressure
   bool touch = false;        ///< a Store without data: restarts the time to live of a key that exists
   bool raw = false;          ///< a Retrieve of what is stored, not decompressed
+  bool object_name = false;  ///< `key` is what the back end calls the object itself; only some stores have that
   bool count_all = false;    ///< a List whose `true_length` is that of the whole rest of the listing
   std::uint32_t ttl_s = 0;   ///< 0: no time to live given
   byte_span key;  ///< 1 to 255 bytes; List: the first key wanted, which need not exist, or none for the first
   /// Store: the value. Retrieve: room for the value's beginning, filled as far as the value goes.
   span<const mutable_byte_span> data;
-  std::uint64_t data_bytes = 0;      ///< the sum of `data`
+  std::uint64_t data_bytes = 0;  ///< the sum of `data`
+  /// Retrieve: set, in place of `data`: takes the value, unless that is longer than `data_bytes`.
+  held_value* whole = nullptr;
   list_page_writer* page = nullptr;  ///< List: where the keys go, in rising order where the store has an order
 
   // What came of it.

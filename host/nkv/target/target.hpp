@@ -2,8 +2,8 @@
 #pragma once
 
 /// @file target.hpp
-/// The embedded target: subsystems, namespaces, stores, and the servers that offer them. What needs librados is not
-/// among it: <nkv/target/rados/rados_store.hpp>.
+/// The embedded target: subsystems, namespaces, stores, and the servers that offer them. What needs librados or
+/// libcrypto is not among it: <nkv/target/rados/rados_store.hpp>, <nkv/target/execute/module_loader.hpp>.
 
 #include <nkv/host/host.hpp>
 
@@ -15,6 +15,19 @@
 #include <nkv/target/controller.hpp>
 #include <nkv/target/data_pointer_reader.hpp>
 #include <nkv/target/dma_map.hpp>
+#include <nkv/target/execute/builtin_runtime.hpp>
+#include <nkv/target/execute/execute_binding.hpp>
+#include <nkv/target/execute/execute_config.hpp>
+#include <nkv/target/execute/execute_limits.hpp>
+#include <nkv/target/execute/execute_runtime.hpp>
+#include <nkv/target/execute/execute_service.hpp>
+#include <nkv/target/execute/execution.hpp>
+#include <nkv/target/execute/function_program.hpp>
+#include <nkv/target/execute/program.hpp>
+#include <nkv/target/execute/program_source.hpp>
+#include <nkv/target/execute/runtime_library.hpp>
+#include <nkv/target/execute/wasm_runtime.hpp>
+#include <nkv/target/execute/wasmtime_library.hpp>
 #include <nkv/target/identify_pages.hpp>
 #include <nkv/target/inproc_server.hpp>
 #include <nkv/target/json_text.hpp>

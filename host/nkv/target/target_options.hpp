@@ -2,6 +2,8 @@
 #pragma once
 
 #include <nkv/target/controller.hpp>
+#include <nkv/target/execute/execute_service.hpp>
+#include <nkv/target/execute/program_source.hpp>
 #include <nkv/target/kv_namespace.hpp>
 #include <nkv/target/memory_store.hpp>
 #include <nkv/target/poller.hpp>
@@ -9,6 +11,7 @@
 #include <nkv/target/subsystem.hpp>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,9 +45,18 @@ struct listener_options {
   bool accept_dma_buf = false;      ///< take clients' dma-bufs
 };
 
+/// Execute, for all namespaces together.
+struct execute_options {
+  execute_service_options service;
+  program_source_options programs;
+  std::string wasmtime;                         ///< the path of libwasmtime.so; empty: where the system has it
+  std::map<std::string, std::string> runtimes;  ///< others: a name for bindings, and the path of a shared library
+};
+
 /// A whole target, as a configuration gives it.
 struct target_options {
   poller_options poller;
+  execute_options execute;
   std::vector<configured_subsystem> subsystems;
   std::vector<listener_options> listeners;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "nkv-target/command_line.hpp"
+#include "nkv-target/execute_runtimes.hpp"
 #include "nkv-target/rados_clusters.hpp"
 
 #include <nkv/host/describe.hpp>
@@ -96,12 +97,18 @@ int serve(const tools::target_command& command) {
     std::shared_ptr<target::subsystem> subsystem;
     const target::configured_subsystem* from;
   };
+  // Looked for where something may need it.
+  bool executes = false;
+  for (const target::configured_subsystem& s : command.options.subsystems)
+    for (const target::configured_namespace& ns : s.namespaces) executes = executes || !ns.options.operations.empty();
+  const std::shared_ptr<target::execute_service> executions =
+      executes ? tools::make_executions(command.options.execute, log) : nullptr;
   tools::rados_clusters clusters(log);
   std::map<std::string, served> subsystems;
   for (std::size_t i = 0; i < command.options.subsystems.size(); ++i) {
     const target::configured_subsystem& s = command.options.subsystems[i];
     std::string why;
-    subsystems[s.options.subnqn] = {clusters.make(s, why), &s};
+    subsystems[s.options.subnqn] = {clusters.make(s, executions, why), &s};
     if (subsystems[s.options.subnqn].subsystem == nullptr) {
       fmt::print(stderr, "nkv-target: subsystems[{}].{}\n", i, why);
       return tools::target_usage;

@@ -4,6 +4,7 @@
 #include "nkv-target/log.hpp"
 
 #include <nkv/target/config.hpp>
+#include <nkv/target/execute/execute_service.hpp>
 #include <nkv/target/subsystem.hpp>
 #include <nkv/target/target_options.hpp>
 
@@ -26,9 +27,11 @@ class rados_clusters {
   explicit rados_clusters(const event_log& log) noexcept : log_(log) {}
 
   /// The subsystem, with a connection of its own where it needs one.
+  /// @param executions what runs Execute for it; may be null
   /// @return null, and `error`: what is wrong with the configuration, beginning with the field within the subsystem
-  [[nodiscard]] std::shared_ptr<nkv::target::subsystem> make(const nkv::target::configured_subsystem& from,
-                                                             std::string& error) {
+  [[nodiscard]] std::shared_ptr<nkv::target::subsystem> make(
+      const nkv::target::configured_subsystem& from, const std::shared_ptr<nkv::target::execute_service>& executions,
+      std::string& error) {
 #if NKV_WITH_RADOS
     if (from.rados) {
       const event_log& log = log_;
@@ -40,9 +43,10 @@ class rados_clusters {
       }
       nkv::target::rados_cluster& made = *cluster;
       clusters_.push_back(std::move(cluster));
-      return nkv::target::make_subsystem(from, [&made](const nkv::target::rados_store_options& where) {
+      const auto in_cluster = [&made](const nkv::target::rados_store_options& where) {
         return std::make_shared<nkv::target::rados_store>(made, where);
-      });
+      };
+      return nkv::target::make_subsystem(from, in_cluster, executions);
     }
 #else
     if (from.rados) {
@@ -50,7 +54,7 @@ class rados_clusters {
       return nullptr;
     }
 #endif
-    return nkv::target::make_subsystem(from);
+    return nkv::target::make_subsystem(from, {}, executions);
   }
 
   /// Waits until every pool is open, as long as an attempt to connect may take. One that is not is looked for as long

@@ -36,6 +36,7 @@ inline constexpr std::uint8_t sgl_length_invalid = 0x0f;
 inline constexpr std::uint8_t sgl_type_invalid = 0x11;
 inline constexpr std::uint8_t invalid_prp_offset = 0x13;
 inline constexpr std::uint8_t namespace_write_protected = 0x20;
+inline constexpr std::uint8_t command_interrupted = 0x21;
 inline constexpr std::uint8_t transient_transport_error = 0x22;
 inline constexpr std::uint8_t command_set_not_enabled = 0x29;
 inline constexpr std::uint8_t capacity_exceeded = 0x81;
@@ -74,6 +75,8 @@ namespace vendor_status {
 /// A Store or Delete that was handed on, to a cluster that has not answered: whether it happened, or will, is not
 /// known.
 inline constexpr std::uint8_t outcome_unknown = 0x4e;
+/// An Execute that is allowed, of an engine that the target could not load.
+inline constexpr std::uint8_t no_runtime = 0x4f;
 }  // namespace vendor_status
 
 /// What the client library itself reports (status_code_type::client).
@@ -132,6 +135,7 @@ enum class client_status : std::uint8_t {
         case 0x1c: return "sanitize failed";
         case 0x1e: return "SGL data block granularity invalid";
         case generic_status::namespace_write_protected: return "namespace is write protected";
+        case generic_status::command_interrupted: return "command interrupted: come again";
         case generic_status::transient_transport_error: return "transient transport error";
         case 0x24: return "admin command media not ready";
         case generic_status::command_set_not_enabled: return "I/O command set not enabled";
@@ -215,7 +219,8 @@ enum class client_status : std::uint8_t {
         case client_status::driver_error: return "the GPU's driver refused";
         default: return "unknown client status";
       }
-    case status_code_type::vendor: return "vendor specific status";
+    case status_code_type::vendor:
+      return sc == vendor_status::no_runtime ? "the target has no runtime for the operation" : "vendor specific status";
     default: return "unknown status";
   }
 }

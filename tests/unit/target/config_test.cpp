@@ -122,7 +122,7 @@ TEST_SUITE("target/config") {
     const std::string ns = "subsystems[0].namespaces[0].";
     const std::vector<wrong> cases = {
         {"[]", "expected an object, got []"},
-        {R"({"poler": {}})", "poler: unknown; known are poller, subsystems, listeners"},
+        {R"({"poler": {}})", "poler: unknown; known are poller, subsystems, execute, listeners"},
         {R"({"poller": 1})", "poller: expected an object, got 1"},
         {R"({"poller": {"spin_us": -1}})", "poller.spin_us: expected a number from 0 to 1000000, got -1"},
         {R"({"poller": {"foreign_poll_us": 0}})", "poller.foreign_poll_us: expected a number from 1 to 1000000, got 0"},
@@ -173,7 +173,7 @@ TEST_SUITE("target/config") {
          ns + "reads_head: expected true or false, got 0"},
         {in_namespace(R"("max_value": 1)"),
          ns + "max_value: unknown; known are nsid, name, nguid, key_encoding, read_only, max_key_bytes, "
-              "max_value_bytes, max_keys, optimal_granularity_bytes, reads_head, store"},
+              "max_value_bytes, max_keys, optimal_granularity_bytes, reads_head, store, execute"},
         {in_namespace(R"("store": "memory")"), ns + "store: expected an object, got \"memory\""},
         {in_namespace(R"("store": {"type": "disk"})"),
          ns + "store.type: expected \"memory\" or \"rados\", got \"disk\""},

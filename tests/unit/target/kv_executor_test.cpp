@@ -662,10 +662,10 @@ TEST_SUITE("target/kv_executor") {
       CAPTURE(static_cast<int>(e));
       unsigned runs = 0;
       target::namespace_options o = fixture::options(e);
-      o.operations[1].run = [&runs](byte_span, byte_span input) {
+      o.operations[1] = {[&runs](byte_span, byte_span input) {
         ++runs;
         return std::vector<std::byte>(input.begin(), input.end());
-      };
+      }};
       fixture f(o);
       const auto execute = [&](std::string_view payload, std::uint32_t payload_bytes, std::uint32_t op = 1) {
         f.set_data(payload);

@@ -160,7 +160,12 @@ class rados_store final : public store {
     unsigned looked = 0;
 
     call(std::shared_ptr<shared_state> s, store_operation& operation, std::uint64_t max_value_bytes)
-        : shared(std::move(s)), pool(shared->place->pool()), op(&operation), name(object_name(operation.key)) {
+        : shared(std::move(s)),
+          pool(shared->place->pool()),
+          op(&operation),
+          name(operation.object_name
+                   ? std::string(reinterpret_cast<const char*>(operation.key.data()), operation.key.size())
+                   : object_name(operation.key)) {
       if (op->verb == store_verb::store || op->verb == store_verb::retrieve)
         bytes = std::min(op->data_bytes, max_value_bytes);
       looks = shared->ttl &&
@@ -214,9 +219,10 @@ class rados_store final : public store {
         if (send(std::move(self), operation) == progress::done) operation.finish(operation.result, 0);
         return;
       }
-      const std::uint64_t length = result == store_result::ok ? length_bytes : 0;
       const std::uint64_t held = bytes;
-      if (result == store_result::ok && operation.verb == store_verb::retrieve) deliver(operation);
+      if (result == store_result::ok && operation.verb == store_verb::retrieve)
+        result = operation.whole != nullptr ? hold(operation) : deliver(operation);
+      const std::uint64_t length = result == store_result::ok ? length_bytes : 0;
       // As soon as the operation has ended the store may go, and the cluster, which waits for its connections: this
       // keeps one until the last access to it.
       const std::shared_ptr<rados_pool> kept = std::move(pool);
@@ -300,11 +306,24 @@ class rados_store final : public store {
       shared->reclaiming.fetch_sub(1);
     }
 
-    void deliver(const store_operation& operation) noexcept {
+    store_result deliver(const store_operation& operation) noexcept {
       scatter_cursor to;
       // The pieces are what came from the socket.
       for (const ceph::bufferptr& piece : value.buffers())
         to.write(operation.data, reinterpret_cast<const std::byte*>(piece.c_str()), piece.length());
+      return store_result::ok;
+    }
+
+    /// Gives away the buffer that librados received the value in; one of several pieces is put together first.
+    store_result hold(const store_operation& operation) noexcept {
+      if (length_bytes > operation.data_bytes) return store_result::ok;
+      try {
+        const auto kept = std::make_shared<librados::bufferlist>(std::move(value));
+        *operation.whole = {{reinterpret_cast<const std::byte*>(kept->c_str()), kept->length()}, kept};
+        return store_result::ok;
+      } catch (...) {
+        return store_result::no_memory;
+      }
     }
 
     store_result result_of(int r) noexcept {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <nkv/host/connect.hpp>
 #include <nkv/host/describe.hpp>
+#include <nkv/target/execute/function_program.hpp>
 #include <nkv/target/inproc_server.hpp>
 #include <nkv/target/memory_subsystem.hpp>
-#include <nkv/target/near_data_operation.hpp>
 
 #include <doctest/doctest.h>
 
@@ -64,7 +64,7 @@ struct allowing {
 
 }  // namespace
 
-TEST_SUITE("target/near_data_operation") {
+TEST_SUITE("target/execute/function_program") {
   TEST_CASE("Execute of an allowed operation: value and input in, the result alone out") {
     for (const key_encoding e : {key_encoding::inline_cdw, key_encoding::payload_head}) {
       CAPTURE(static_cast<int>(e));

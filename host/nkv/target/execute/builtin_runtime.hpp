@@ -38,6 +38,7 @@ class builtin_runtime final : public execute_runtime {
         if (function == name) return std::make_shared<builtin>(what, of_input);
       why = "no built-in function \"" + std::string(function) + '"';
     } catch (const std::bad_alloc&) {
+      why.clear();
     }
     return nullptr;
   }

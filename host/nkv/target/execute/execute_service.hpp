@@ -341,6 +341,7 @@ class execute_service {
       report_({what, op_id, e.binding->runtime, e.binding->function, e.binding->module.name, why,
                std::exchange(unreported_, 0)});
     } catch (...) {
+      return;  // a line that the log lacks
     }
   }
 

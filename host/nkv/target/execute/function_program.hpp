@@ -44,10 +44,7 @@ class function_program final : public program {
 
  private:
   static run_result failed(program_run& run, const char* why) noexcept {
-    try {
-      run.explain(why);
-    } catch (...) {
-    }
+    run.explain(why);
     return run_result::failed;
   }
 

@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <utility>
+#include <string_view>
 
 namespace nkv::inline NKV_ABI {
 namespace target {
@@ -50,7 +50,13 @@ class program_run {
   [[nodiscard]] std::uint64_t result_bytes() const noexcept { return result_bytes_; }
 
   /// Says why the run failed, for the target's log.
-  void explain(std::string why) noexcept { why_ = std::move(why); }
+  void explain(std::string_view why) noexcept {
+    try {
+      why_ = why;
+    } catch (...) {
+      why_.clear();
+    }
+  }
   [[nodiscard]] const std::string& why() const noexcept { return why_; }
 
   /// Whether the run shall end now, with `killed`. Cheap: to be asked every millisecond or so.

@@ -26,6 +26,7 @@ inline constexpr std::string_view runtime_abi = NKV_TEXT(NKV_ABI) "/"
 #undef NKV_TEXT
 #undef NKV_TEXT_OF
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type and no expression
 /// Makes a type that is an execute_runtime and needs no arguments the one that a shared library brings; once in one of
 /// its sources, outside every namespace.
 #define NKV_EXECUTE_RUNTIME(type)                                                                         \
@@ -34,6 +35,7 @@ inline constexpr std::string_view runtime_abi = NKV_TEXT(NKV_ABI) "/"
     ::nkv::target::execute_runtime* const made = new (::std::nothrow) type;                               \
     return made;                                                                                          \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 /// Opens an engine that comes as a shared library, for good: see NKV_EXECUTE_RUNTIME. It is the program's from then on,
 /// with all that it may do. Any thread.

@@ -141,6 +141,7 @@ using epoch_callback = error*(context*, void*, std::uint64_t*, std::uint8_t*);
 
 /// wasmtime's functions, by the names that they have there. A plain value; any thread.
 struct wasmtime_library {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): parts of a declaration
 #define NKV_F(result, name, parameters) result(*name) parameters = nullptr;
   // The types are the namespace's.
   using config = wasmtime::config;

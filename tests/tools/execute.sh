@@ -13,7 +13,8 @@ settings='"workers": 1, "runtimes": [{"name": "absent", "library": "/no/such/lib
 if library=$(python3 examples/common/wasmtime.py library); then
   settings+=", \"wasmtime\": \"$library\""
   sha256=$(sha256sum "$modules/survey.wasm" | cut -d' ' -f1)
-  bound+=", {\"op\": 20, \"runtime\": \"wasm\", \"function\": \"survey\", \"module\": {\"key\": \"737572766579\"}, \"sha256\": \"$sha256\"}"
+  bound+=", {\"op\": 20, \"runtime\": \"wasm\", \"function\": \"survey\", \"module\": {\"key\": \"737572766579\"}, \"tier\": \"large\",
+    \"sha256\": \"$sha256\"}"
 else
   echo "not tried: modules of WebAssembly, for want of wasmtime"
 fi

@@ -37,7 +37,7 @@ struct execute_service_options {
   std::uint32_t max_under_way = 256;                      ///< commands that run or wait; one more is told to come again
   std::uint64_t max_held_bytes = std::uint64_t{1} << 30;  ///< of the values of these; one goes ahead whatever its size
   std::uint64_t load_timeout_ns = 10'000'000'000;         ///< a command that waits longer for its module is killed
-  int nice = 19;                                          ///< of the threads that run and load: others go first
+  int nice = 10;                                          ///< of the threads that run and load: others go first
 };
 
 /// Something about Execute that a log should have. The views live as long as the call.

@@ -135,6 +135,12 @@ class near_data {
     b.limits.wall_ns = 600'000 * ms;
     return b;
   }
+  /// Op 1: what nothing but Abort ends.
+  void allow_endless() {
+    target::execute_binding b = binding("second", "endless");
+    b.limits = {~std::uint64_t{0} >> 1, 600'000 * ms, 8 << 20};
+    allow(1, b);
+  }
   void put(const std::string& name, const std::string& value) {
     // By the store: the namespace may be read-only, and the client's value longer than its buffer.
     struct nobody final : target::waker {
@@ -473,9 +479,7 @@ TEST_SUITE("execute/stopped") {
     if (without_wasm()) return;
     near_data t;
     t.put("value", "v");
-    target::execute_binding b = t.binding("second", "endless");
-    b.limits = {~std::uint64_t{0} >> 1, 600'000 * ms, 8 << 20};
-    t.allow(1, b);
+    t.allow_endless();
     // A controller whose admin queue is at hand.
     auto transport = host::open_transport(*host::endpoint::parse("inproc:execute"), {}, soon());
     REQUIRE(transport);
@@ -507,9 +511,7 @@ TEST_SUITE("execute/stopped") {
     if (without_wasm()) return;
     near_data t;
     t.put("value", "v");
-    target::execute_binding b = t.binding("second", "endless");
-    b.limits = {~std::uint64_t{0} >> 1, 600'000 * ms, 8 << 20};
-    t.allow(1, b);
+    t.allow_endless();
     for (unsigned i = 0; i < 5; ++i)
       REQUIRE(t.ns->ref().submit(operation::execute(1, key_of("value"), *t.memory->value(i * 4096, 4096),
                                                     t.memory->data() + i * 4096, 0, 64)));

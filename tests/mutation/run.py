@@ -91,7 +91,7 @@ class Workshop:
     def _command(self, sanitizer, includes, *rest):
         tree = [f"-I{i}" for i in includes] + [f"-I{self.root}/{d}" for d in ("include", "host", "device", "tests")]
         # Assertions that are calls save a fifth of the time, and -O0 as much again.
-        return [*self._compiler(sanitizer), "-std=c++20", "-DDOCTEST_CONFIG_SUPER_FAST_ASSERTS", *tree, *rest]
+        return [*self._compiler(sanitizer), "-std=c++20", "-DDOCTEST_CONFIG_SUPER_FAST_ASSERTS", "-DFMT_HEADER_ONLY", *tree, *rest]
 
     def _main(self, sanitizer):
         if sanitizer not in self.mains:

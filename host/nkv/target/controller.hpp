@@ -693,8 +693,7 @@ class controller final : public pollable {
     while (op != nullptr) {
       store_operation* const next = op->next;
       request& r = *static_cast<request*>(op->owner);
-      // Of a command that nobody waits for, nothing more is begun.
-      if (r.dropped || kv_executor::finish(r) == progress::done) complete(r);
+      if (kv_executor::finish(r) == progress::done) complete(r);
       op = next;
       ++n;
     }

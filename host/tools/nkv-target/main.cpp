@@ -97,13 +97,14 @@ int serve(const tools::target_command& command) {
     std::shared_ptr<target::subsystem> subsystem;
     const target::configured_subsystem* from;
   };
+  tools::rados_clusters clusters(log);
   // Looked for where something may need it.
   bool executes = false;
   for (const target::configured_subsystem& s : command.options.subsystems)
     for (const target::configured_namespace& ns : s.namespaces) executes = executes || !ns.options.operations.empty();
+  // Ends before the clusters: it may be reading a module.
   const std::shared_ptr<target::execute_service> executions =
       executes ? tools::make_executions(command.options.execute, log) : nullptr;
-  tools::rados_clusters clusters(log);
   std::map<std::string, served> subsystems;
   for (std::size_t i = 0; i < command.options.subsystems.size(); ++i) {
     const target::configured_subsystem& s = command.options.subsystems[i];

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <support/gated_store.hpp>
+
 #include <nkv/base/endian.hpp>
 #include <nkv/target/data_pointer_reader.hpp>
 #include <nkv/target/kv_executor.hpp>
@@ -6,10 +8,12 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 using namespace nkv;
@@ -690,6 +694,59 @@ TEST_SUITE("target/kv_executor") {
       CHECK(execute(good, 5000) == generic(generic_status::sgl_length_invalid));
       CHECK(execute(good, 0xffff'ffff) == invalid);
       CHECK(runs == 0);
+    }
+  }
+
+  TEST_CASE("Execute cancelled while its value is on its way -> 0/07h, and the operation is not run") {
+    struct nobody final : target::waker {
+      void wake() noexcept override {}
+    } w;
+    for (const key_encoding e : {key_encoding::inline_cdw, key_encoding::payload_head}) {
+      CAPTURE(static_cast<int>(e));
+      std::atomic<unsigned> runs = 0;
+      target::namespace_options o = fixture::options(e);
+      o.operations[1] = {[&runs](byte_span, byte_span) {
+        ++runs;
+        return std::vector<std::byte>();
+      }};
+      const auto s = std::make_shared<nkv_test::gated_store>();
+      target::kv_namespace ns(o, s);
+      target::finished_operations home(w);
+      const auto wait = [&home] {
+        while (home.take() == nullptr) std::this_thread::yield();
+        while (!home.idle()) std::this_thread::yield();
+      };
+      // The store takes its time with this key, and does not cancel.
+      const std::string_view name = "slow";
+      target::store_operation put;
+      put.home = &home;
+      put.verb = target::store_verb::store;
+      put.key = {reinterpret_cast<const std::byte*>(name.data()), name.size()};
+      REQUIRE(s->submit(put) == progress::later);
+      wait();
+      for (const bool cancelled : {false, true}) {
+        CAPTURE(cancelled);
+        target::request r;
+        r.op.home = &home;
+        r.command = fixture::command(0x83, 6);
+        r.command.dw[12] = 8;
+        r.command.dw[13] = 1;
+        std::byte data[8] = {std::byte{4}, std::byte{0}};
+        std::memcpy(data + 2, name.data(), name.size());
+        target::staged_data d({data, sizeof data});
+        REQUIRE(kv_executor::begin(r, ns, {}, d) == progress::later);
+        if (cancelled) kv_executor::cancel(r);
+        wait();
+        progress p = kv_executor::finish(r);
+        CHECK((p == progress::done) == cancelled);
+        if (p != progress::done) {
+          wait();
+          p = kv_executor::finish(r);
+        }
+        REQUIRE(p == progress::done);
+        CHECK(r.reply.status == (cancelled ? generic(0x07) : status()));
+        CHECK(runs == 1);
+      }
     }
   }
 }

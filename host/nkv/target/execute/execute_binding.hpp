@@ -45,7 +45,7 @@ struct execute_binding {
   execute_binding() = default;
   /// Runs a function of this program.
   /// @param f, max_value_bytes as for function_program
-  execute_binding(function_program::function f, std::uint64_t max_value_bytes = ~std::uint64_t{0})  // NOLINT
+  execute_binding(function_program::function f, std::uint64_t max_value_bytes = ~std::uint64_t{0})
       : program(std::make_shared<function_program>(std::move(f), max_value_bytes)) {}
 };
 

@@ -13,7 +13,7 @@ namespace nkv::inline NKV_ABI {
 namespace target {
 
 /// What is used of wasmtime's C API (wasm.h, wasmtime.h), declared here because the library comes without headers: its
-/// types, and its functions as pointers that are found when the program runs. The same in versions 36 to 50;
+/// types, and its functions as pointers that are found when the program runs. The same in versions 48 to 50;
 /// tests/execute/declarations.py compares every line with the bindings that the library comes with.
 namespace wasmtime {
 

@@ -107,6 +107,9 @@ TEST_SUITE("target/execute/function_program") {
       CHECK(o.status == status(client_status::value_too_large));
       CHECK(o.length_bytes == 103);
       CHECK(t.text(41) == std::string(40, 'f') + ".");
+      // What was sent takes more than the result may: of that it keeps the rest.
+      CHECK(t.run(append, "full", "123", 4).length_bytes == 103);
+      CHECK(t.text(10) == "ffffll123.");
     }
   }
 }

@@ -75,6 +75,13 @@ struct rig {
 
 const key_view a_key = key_view::from_text("k");
 
+/// The proxy's thread sees what became of the controller when it looks.
+bool fenced_soon(const host::proxy<shared>& p) {
+  const host::deadline until = soon(60'000);
+  while (p.liveness() != queue_liveness::fenced && !until.expired()) std::this_thread::yield();
+  return p.liveness() == queue_liveness::fenced;
+}
+
 status answer_of(const namespace_ref<queue_pair_ref<shared, mapped_doorbell<>>>& ns, const kv_ticket& t) {
   return ns.wait(t, soon(60'000)).status;
 }
@@ -211,8 +218,7 @@ TEST_SUITE("host/proxy/proxy") {
     CHECK_FALSE(ns.queue().quiesced(stored->ticket));
     CHECK(p->liveness() == queue_liveness::lost);
     r.s->gone = true;
-    const host::deadline until = soon(60'000);
-    while (p->liveness() != queue_liveness::fenced && !until.expired()) std::this_thread::yield();
+    CHECK(fenced_soon(*p));
     CHECK(ns.queue().quiesced(stored->ticket));
     CHECK(p->stop(soon()) == status(client_status::disconnected));
   }
@@ -228,8 +234,8 @@ TEST_SUITE("host/proxy/proxy") {
     REQUIRE(r.held(1));
     CHECK(r.c->reset(soon()) == status());
     CHECK(answer_of(ns, *t) == status(client_status::outcome_unknown));
+    CHECK(fenced_soon(*p));
     CHECK(ns.queue().quiesced(t->ticket));
-    CHECK(p->liveness() == queue_liveness::fenced);
     CHECK(ns.exist(a_key, soon()).status == status(client_status::disconnected));
   }
 

@@ -144,6 +144,9 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/admin_executor.hpp
     host/nkv/target/async_events.hpp
     host/nkv/target/byte_size.hpp
+    host/nkv/target/cache/cache_options.hpp
+    host/nkv/target/cache/cached_store.hpp
+    host/nkv/target/cache/value_cache.hpp
     host/nkv/target/config.hpp
     host/nkv/target/config_object.hpp
     host/nkv/target/controller.hpp

@@ -3,6 +3,8 @@
 
 #include <nkv/kv/key.hpp>
 #include <nkv/kv/key_encoding.hpp>
+#include <nkv/target/cache/cache_options.hpp>
+#include <nkv/target/cache/cached_store.hpp>
 #include <nkv/target/config_object.hpp>
 #include <nkv/target/execute/execute_config.hpp>
 #include <nkv/target/json_text.hpp>
@@ -50,6 +52,22 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
   fields.read_number("mon_timeout_s", out.mon_timeout_s, 1, 3600);
   fields.read_number("max_operations", out.max_operations, 1, 65536);
   fields.read_size("max_bytes", out.max_bytes, 1, std::uint64_t{1} << 40);
+  fields.finish();
+  return out;
+}
+
+/// Reads a namespace's cache.
+[[nodiscard]] inline cache_options read_cache(const nlohmann::json& json, std::string path, config_error& error) {
+  cache_options out;
+  config_object fields(json, std::move(path), error);
+  fields.read_word<cache_freshness>("freshness", out.freshness,
+                                    {{"validated", cache_freshness::validated},
+                                     {"immutable", cache_freshness::immutable},
+                                     {"sole_writer", cache_freshness::sole_writer}});
+  if (fields.ok() && !fields.has("freshness"))
+    fields.refuse(fields.path_of("freshness"), "needed: \"validated\", \"immutable\" or \"sole_writer\"");
+  fields.read_size("max_bytes", out.max_bytes, 1, std::uint64_t{1} << 50);
+  fields.read_number("max_values", out.max_values, 1, std::uint64_t{1} << 40);
   fields.finish();
   return out;
 }
@@ -104,6 +122,11 @@ inline constexpr std::uint64_t longest_value_bytes = std::uint64_t{128} << 20;
       if (s.ok() && pool.empty()) s.refuse(s.path_of("type"), "\"rados\", and the subsystem has no \"rados\"");
     }
     s.finish();
+  }
+  if (const nlohmann::json* cache = fields.find("cache")) {
+    out.cache = read_cache(*cache, fields.path_of("cache"), error);
+    if (fields.ok() && !out.rados)
+      fields.refuse(fields.path_of("cache"), "only for a namespace in RADOS; others are in memory anyhow");
   }
   fields.read_array("execute", most_bindings, [&](const nlohmann::json& element, const std::string& where) {
     execute_binding b;
@@ -277,6 +300,7 @@ using rados_store_maker = std::function<std::shared_ptr<store>(const rados_store
     } else if (in_rados) {
       s = in_rados(*ns.rados);
     }
+    if (s != nullptr && ns.cache) s = std::make_shared<cached_store>(std::move(s), *ns.cache);
     namespace_options options = ns.options;
     for (auto& [op_id, binding] : options.operations)
       if (module_location& m = binding.module; m.is_object_name && !(m.pool.empty() && m.rados_namespace.empty())) {

@@ -353,8 +353,7 @@ class memory_store final : public store {
 
   /// Under the lock.
   store_result hold(value_block& block, store_operation& op) noexcept {
-    if (op.true_length > op.data_bytes) return store_result::ok;
-    const auto length = static_cast<std::size_t>(op.true_length);
+    const auto length = static_cast<std::size_t>(std::min(op.true_length, op.data_bytes));
     try {
       // Short values are written in place, where nobody but the lock's holder may look.
       if (length <= copy_under_lock_bytes) {

@@ -33,7 +33,17 @@ enum class store_result : std::uint8_t {
 
 class store_operation;
 
-/// A whole value as a store holds it: constant for as long as it is kept, whatever becomes of the key.
+/// Which of a key's values it is, as the store's back end counts them; for comparing.
+struct value_version {
+  std::uint64_t place = 0;
+  std::uint64_t number = 0;
+
+  /// Whether there is one: a store may not count.
+  [[nodiscard]] constexpr bool known() const noexcept { return number != 0; }
+  [[nodiscard]] friend constexpr bool operator==(const value_version&, const value_version&) noexcept = default;
+};
+
+/// A value as a store holds it: constant for as long as it is kept, whatever becomes of the key.
 struct held_value {
   byte_span bytes;
   std::shared_ptr<const void> keep;  ///< null: there is none; the store outlives it
@@ -95,17 +105,20 @@ class store_operation {
   /// Store: the value. Retrieve: room for the value's beginning, filled as far as the value goes.
   span<const mutable_byte_span> data;
   std::uint64_t data_bytes = 0;  ///< the sum of `data`
-  /// Retrieve: set, in place of `data`: takes the value, unless that is longer than `data_bytes`.
+  /// Retrieve: set, in place of `data`: takes the value, of one that is longer than `data_bytes` the beginning.
   held_value* whole = nullptr;
   list_page_writer* page = nullptr;  ///< List: where the keys go, in rising order where the store has an order
 
   // What came of it.
   store_result result = store_result::ok;
   std::uint64_t true_length = 0;  ///< Retrieve, Exist: the value's length, whatever `data` took; List: see count_all
+  value_version version;          ///< Retrieve, Exist: of the value; where the store counts them
+  std::uint64_t expires_ms = ~std::uint64_t{0};  ///< Retrieve: when the value ends, since 1970 (UTC); ones: it stays
 
   // The store's own, from submit() on.
   void* store_state = nullptr;
   std::uint64_t store_scratch[3] = {};
+  void* cache_state = nullptr;  ///< of a store that hands operations on to another
 
   // The submitter's own.
   finished_operations* home = nullptr;  ///< where a store gives the operation back; set before submit()

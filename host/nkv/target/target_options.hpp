@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
+#include <nkv/target/cache/cache_options.hpp>
 #include <nkv/target/controller.hpp>
 #include <nkv/target/execute/execute_service.hpp>
 #include <nkv/target/execute/program_source.hpp>
@@ -24,6 +25,7 @@ struct configured_namespace {
   namespace_options options;
   memory_store_options store;
   std::optional<rados_store_options> rados;  ///< in place of `store`: in the subsystem's cluster
+  std::optional<cache_options> cache;        ///< before that
 };
 
 /// A subsystem and its namespaces.

@@ -55,6 +55,8 @@ class expiry {
     return out;
   }
   [[nodiscard]] constexpr bool passed(std::uint64_t now_ms) const noexcept { return now_ms >= at_ms_; }
+  /// All ones: stays.
+  [[nodiscard]] constexpr std::uint64_t at_ms() const noexcept { return at_ms_; }
   /// 0: stays
   [[nodiscard]] constexpr std::uint32_t ttl_s() const noexcept { return ttl_s_; }
 

@@ -211,7 +211,8 @@ class rados_store final : public store {
     }
 
     /// What librados said. Ends the operation, and this.
-    void ended(int r) noexcept {
+    /// @param number of the object's version, which rises with every change, also where it was deleted in between
+    void ended(int r, std::uint64_t number) noexcept {
       std::unique_ptr<call> self(this);
       store_operation& operation = *op;
       store_result result = result_of(r);
@@ -223,6 +224,8 @@ class rados_store final : public store {
       if (result == store_result::ok && operation.verb == store_verb::retrieve)
         result = operation.whole != nullptr ? hold(operation) : deliver(operation);
       const std::uint64_t length = result == store_result::ok ? length_bytes : 0;
+      operation.version = {static_cast<std::uint64_t>(pool->io.get_id()), number};
+      if (shared->ttl) operation.expires_ms = expiry::of(seen).at_ms();
       // As soon as the operation has ended the store may go, and the cluster, which waits for its connections: this
       // keeps one until the last access to it.
       const std::shared_ptr<rados_pool> kept = std::move(pool);
@@ -316,7 +319,6 @@ class rados_store final : public store {
 
     /// Gives away the buffer that librados received the value in; one of several pieces is put together first.
     store_result hold(const store_operation& operation) noexcept {
-      if (length_bytes > operation.data_bytes) return store_result::ok;
       try {
         const auto kept = std::make_shared<librados::bufferlist>(std::move(value));
         *operation.whole = {{reinterpret_cast<const std::byte*>(kept->c_str()), kept->length()}, kept};
@@ -378,7 +380,7 @@ class rados_store final : public store {
       const std::string name = c->name;
       build(*c, op, write, read);
       done = librados::Rados::aio_create_completion(c.get(), [](rados_completion_t completion, void* of) {
-        static_cast<call*>(of)->ended(rados_aio_get_return_value(completion));
+        static_cast<call*>(of)->ended(rados_aio_get_return_value(completion), rados_aio_get_version(completion));
       });
       const bool changes = c->changes();
       call* const sent = c.release();

@@ -51,18 +51,21 @@ class versioned_store final : public nkv::target::store {
     const std::lock_guard lock(mutex_);
     how_ = on ? answers::held : answers::at_once;
   }
-  /// Does the oldest that is held, on this thread. @return false where there is none
+  /// Does the oldest that is held, on this thread. @return what is still to be told of it; null where there is none
+  nkv::target::store_operation* perform_held() {
+    const std::lock_guard lock(mutex_);
+    if (held_.empty()) return nullptr;
+    nkv::target::store_operation* const op = held_.front();
+    held_.pop_front();
+    perform(*op);
+    return op;
+  }
+  static void tell(nkv::target::store_operation& op) { op.finish(op.result, op.true_length); }
+  /// Both. @return false where there is none
   bool let() {
-    nkv::target::store_operation* op = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      if (held_.empty()) return false;
-      op = held_.front();
-      held_.pop_front();
-      perform(*op);
-    }
-    op->finish(op->result, op->true_length);
-    return true;
+    nkv::target::store_operation* const op = perform_held();
+    if (op != nullptr) tell(*op);
+    return op != nullptr;
   }
   [[nodiscard]] std::size_t holds() const {
     const std::lock_guard lock(mutex_);

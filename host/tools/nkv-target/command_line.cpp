@@ -58,7 +58,8 @@ CONFIGURATION FILE
            "max_key_bytes": 16, "max_value_bytes": "64MiB", "max_keys": 0,
            "optimal_granularity_bytes": 4096, "reads_head": true,
            "store": {"type": "memory", "capacity_bytes": "4GiB", "kept_block_bytes": "256MiB"}},
-          {"nsid": 2, "name": "y", "store": {"type": "rados", "rados_namespace": "y", "ttl": false}}]}],
+          {"nsid": 2, "name": "y", "store": {"type": "rados", "rados_namespace": "y", "ttl": false},
+           "cache": {"freshness": "validated", "max_bytes": "1GiB", "max_values": 1048576}}]}],
      "listeners": [
        {"endpoint": "vfio-user:DIR", "subnqn": "...", "socket_mode": "0600", "max_clients": 256,
         "map_doorbells": true, "accept_unsealed": false, "accept_dma_buf": false}]}
@@ -68,6 +69,10 @@ RADOS
   RADOS namespace of it, by default the one with its name. A pair is an object, whose name is the key in
   lowercase hexadecimal digits: what `rados put` wrote there can be retrieved, and the other way round.
   With "ttl" times to live are kept, in an attribute of each object; else they are refused.
+  With "cache" values that were retrieved, or that modules ran on, are kept in memory. How they are kept
+  fresh has to be said: "validated", each is asked for in the cluster, without its data, before it is
+  given out, so that others may write the objects; "sole_writer", nobody does but clients of this
+  namespace; "immutable", a key's value never changes.
   Keys and secrets stay in the keyring. What the cluster cannot do now is answered with a status within
   two time-outs, and logged; nothing has to be restarted when it can again.
 

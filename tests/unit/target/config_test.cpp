@@ -173,7 +173,7 @@ TEST_SUITE("target/config") {
          ns + "reads_head: expected true or false, got 0"},
         {in_namespace(R"("max_value": 1)"),
          ns + "max_value: unknown; known are nsid, name, nguid, key_encoding, read_only, max_key_bytes, "
-              "max_value_bytes, max_keys, optimal_granularity_bytes, reads_head, store, execute"},
+              "max_value_bytes, max_keys, optimal_granularity_bytes, reads_head, store, cache, execute"},
         {in_namespace(R"("store": "memory")"), ns + "store: expected an object, got \"memory\""},
         {in_namespace(R"("store": {"type": "disk"})"),
          ns + "store.type: expected \"memory\" or \"rados\", got \"disk\""},
@@ -246,7 +246,8 @@ TEST_SUITE("target/config") {
       "namespaces": [
         {"nsid": 1, "name": "cache", "max_value_bytes": "1MiB", "store": {"type": "rados"}},
         {"nsid": 2, "name": "w", "key_encoding": "payload_head", "max_key_bytes": 32,
-         "store": {"type": "rados", "rados_namespace": "weights", "ttl": true}},
+         "store": {"type": "rados", "rados_namespace": "weights", "ttl": true},
+         "cache": {"freshness": "sole_writer", "max_bytes": "3MiB", "max_values": 4}},
         {"nsid": 3, "store": {"type": "rados", "rados_namespace": ""}},
         {"nsid": 4}]}]})");
     const target::configured_subsystem& s = o.subsystems[0];
@@ -265,6 +266,11 @@ TEST_SUITE("target/config") {
     CHECK(s.namespaces[0].rados->max_value_bytes == 1u << 20);
     REQUIRE(s.namespaces[1].rados);
     CHECK(s.namespaces[1].rados->rados_namespace == "weights");
+    CHECK_FALSE(s.namespaces[0].cache);
+    REQUIRE(s.namespaces[1].cache);
+    CHECK(s.namespaces[1].cache->freshness == target::cache_freshness::sole_writer);
+    CHECK(s.namespaces[1].cache->max_bytes == 3u << 20);
+    CHECK(s.namespaces[1].cache->max_values == 4);
     CHECK(s.namespaces[1].rados->max_key_bytes == 32);
     CHECK(s.namespaces[1].rados->ttl);
     CHECK_FALSE(s.namespaces[0].rados->ttl);
@@ -297,6 +303,15 @@ TEST_SUITE("target/config") {
          "subsystems[0].namespaces[0].store.type: \"rados\", and the subsystem has no \"rados\""},
         {both(R"({"type": "rados", "capacity_bytes": 1})"),
          "subsystems[0].namespaces[0].store.capacity_bytes: unknown; known are type, rados_namespace, ttl"},
+        {both(R"({"type": "rados"}, "cache": {})"),
+         "subsystems[0].namespaces[0].cache.freshness: needed: \"validated\", \"immutable\" or \"sole_writer\""},
+        {both(R"({"type": "rados"}, "cache": {"freshness": "fresh"})"),
+         "subsystems[0].namespaces[0].cache.freshness: expected \"validated\" or \"immutable\" or \"sole_writer\", got "
+         "\"fresh\""},
+        {both(R"({"type": "rados"}, "cache": {"freshness": "validated", "max_values": 0})"),
+         "subsystems[0].namespaces[0].cache.max_values: expected a number from 1 to 1099511627776, got 0"},
+        {in_namespace(R"("cache": {"freshness": "immutable"})"),
+         "subsystems[0].namespaces[0].cache: only for a namespace in RADOS; others are in memory anyhow"},
     };
     for (const auto& [text, expected] : table) CHECK(error_of(text) == expected);
   }

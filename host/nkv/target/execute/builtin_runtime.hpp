@@ -4,9 +4,11 @@
 #include <nkv/base/config.hpp>
 #include <nkv/base/endian.hpp>
 #include <nkv/base/span.hpp>
+#include <nkv/kv/checksum.hpp>
 #include <nkv/target/execute/execute_runtime.hpp>
 #include <nkv/target/execute/program.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,12 +19,13 @@
 namespace nkv::inline NKV_ABI {
 namespace target {
 
-/// The functions that every target has, as the deployed executor names them:
+/// The functions that every target has; all but the last as the deployed executor names them:
 ///
 ///     | bytecount | the value's length, u64 little-endian |
 ///     | identity  | the value                             |
 ///     | inputlen  | the input's length, u64 little-endian |
 ///     | inputecho | the input                             |
+///     | xxh64     | XXH64 of the value, seed 0, u64 little-endian |
 ///
 /// They copy nothing but the result.
 class builtin_runtime final : public execute_runtime {
@@ -34,7 +37,8 @@ class builtin_runtime final : public execute_runtime {
     try {
       for (const auto& [name, what, of_input] :
            {named{"bytecount", answer::length, false}, named{"identity", answer::bytes, false},
-            named{"inputlen", answer::length, true}, named{"inputecho", answer::bytes, true}})
+            named{"inputlen", answer::length, true}, named{"inputecho", answer::bytes, true},
+            named{"xxh64", answer::hash, false}})
         if (function == name) return std::make_shared<builtin>(what, of_input);
       why = "no built-in function \"" + std::string(function) + '"';
     } catch (const std::bad_alloc&) {
@@ -44,7 +48,8 @@ class builtin_runtime final : public execute_runtime {
   }
 
  private:
-  enum class answer : std::uint8_t { length, bytes };
+  enum class answer : std::uint8_t { length, bytes, hash };
+  static constexpr std::size_t hashed_between_looks_bytes = std::size_t{1} << 20;
   struct named {
     std::string_view name;
     answer what;
@@ -59,14 +64,27 @@ class builtin_runtime final : public execute_runtime {
       if (what_ == answer::bytes) {
         run.give(of);
       } else {
-        std::byte length[8];
-        store_le<std::uint64_t>(length, of.size());
-        run.give({length, sizeof length});
+        std::uint64_t number = of.size();
+        if (what_ == answer::hash && !hashed(of, run, number)) return run_result::killed;
+        std::byte text[8];
+        store_le<std::uint64_t>(text, number);
+        run.give({text, sizeof text});
       }
       return run_result::ok;
     }
 
    private:
+    /// @return false where the run was stopped
+    static bool hashed(byte_span of, const program_run& run, std::uint64_t& hash) noexcept {
+      xxh64 h;
+      for (std::size_t at = 0; at < of.size(); at += hashed_between_looks_bytes) {
+        if (run.stopped()) return false;
+        h.update({of.data() + at, std::min(of.size() - at, hashed_between_looks_bytes)});
+      }
+      hash = h.finish();
+      return true;
+    }
+
     const answer what_;
     const bool of_input_;
   };

@@ -23,6 +23,7 @@ EXAMPLES
   nkv-bench spine
   nkv-bench spine --json result.json --filter retrieve/4KiB
   nkv-bench device-cost --json result.json
+  nkv-bench rados --json result.json
 )";
 
 }  // namespace
@@ -39,6 +40,9 @@ int main(int argc, char** argv) {
   bench::add_spine(app, program);
   bench::add_spine_count(app, program);
   bench::add_device_cost(app, program);
+#if NKV_WITH_RADOS
+  bench::add_rados(app, program);
+#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -18,5 +18,7 @@ struct program {
 void add_spine(CLI::App& app, program& p);
 void add_spine_count(CLI::App& app, program& p);
 void add_device_cost(CLI::App& app, program& p);
+/// In programs with librados and libcrypto.
+void add_rados(CLI::App& app, program& p);
 
 }  // namespace bench

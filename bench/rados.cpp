@@ -47,6 +47,7 @@ namespace {
 struct rados_options {
   std::string json;
   std::string target;
+  std::vector<std::string> filters;
   bool quick = false;
   unsigned rounds = 5;
   unsigned window_ms = 500;
@@ -204,12 +205,12 @@ class native_client {
   std::vector<slot*> ended_;
 };
 
-/// What `rados bench` says of itself. Its objects are its own; 0 where it is not there.
+/// What `rados bench` says of itself. Its objects are its own, written before they are read; 0 where it is not there.
 double rados_bench(const std::string& conf, const std::string& pool, const load& l, unsigned seconds) {
   const std::string common = fmt::format("rados -c '{}' -p '{}' -N rados-bench bench {} ", conf, pool, seconds);
   const std::string set = fmt::format(" -t {} --run-name nkv{} --no-hints 2>/dev/null", l.depth, l.block_bytes);
   const auto write = common + fmt::format("write -b {} --no-cleanup --max-objects {}", l.block_bytes, l.values()) + set;
-  const std::string command = l.what == verb::store ? write : common + "rand" + set;
+  const std::string command = l.what == verb::store ? write : write + " >/dev/null && " + common + "rand" + set;
   FILE* const out = ::popen(command.c_str(), "r");
   if (out == nullptr) return 0;
   double per_s = 0;
@@ -437,13 +438,15 @@ class rados_measurement {
       for (std::uint32_t i = 0; i < load{verb::store, block, 1}.values(); ++i)
         plain.store(key_of(block, i), {plain.data(), block});
       for (const verb v : {verb::store, verb::retrieve})
-        for (const std::uint32_t depth : {1u, 16u, 64u})
-          rows.push_back(compare(native, plain, {v, block, depth}, rounds, ms));
+        for (const std::uint32_t depth : {1u, 16u, 64u}) {
+          const load l{v, block, depth};
+          if (chosen(l.name())) rows.push_back(compare(native, plain, l, rounds, ms));
+        }
     }
     std::vector<rados_goal> goals = goals_of(rows);
     nlohmann::ordered_json beside;
-    caching(target.endpoint(), plain, rounds, ms, goals, beside);
-    endless(target.endpoint(), plain, rounds, ms, goals, beside);
+    if (chosen("cache")) caching(target.endpoint(), plain, rounds, ms, goals, beside);
+    if (chosen("endless")) endless(target.endpoint(), plain, rounds, ms, goals, beside);
     print(rows, goals, beside);
     if (options_.json.empty()) return 0;
     std::ofstream file(options_.json);
@@ -455,6 +458,12 @@ class rados_measurement {
 
  private:
   static constexpr std::uint32_t short_bytes = 4096, long_bytes = 4u << 20;
+
+  [[nodiscard]] bool chosen(const std::string& name) const {
+    return options_.filters.empty() ||
+           std::any_of(options_.filters.begin(), options_.filters.end(),
+                       [&](const std::string& f) { return name.find(f) != std::string::npos; });
+  }
 
   rados_row compare(native_client& native, nkv_client& ours, const load& l, unsigned rounds, unsigned ms) const {
     std::vector<double> nkv_rates, native_rates, ratios, nkv_p50s, native_p50s, nkv_p99s, native_p99s, added;
@@ -705,6 +714,11 @@ void add_rados(CLI::App& app, program& p) {
   const auto o = std::make_shared<rados_options>();
   command->add_option("--json", o->json, "Write the results there too")->type_name("FILE");
   command->add_flag("--quick", o->quick, "Every row, for a moment: shows that it works, not how fast it is");
+  command
+      ->add_option(
+          "--filter", o->filters,
+          "Only the rows with this in their name, e.g. retrieve/4 KiB, depth64, cache or endless; may be repeated")
+      ->type_name("TEXT");
   command->add_option("--rounds", o->rounds, "Windows of each row")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000))

@@ -5,6 +5,7 @@ and Execute there, its module an object that another program has put. MODULES is
 
 import hashlib
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -41,6 +42,18 @@ def main():
         {"nsid": 2, "name": "head", "key_encoding": "payload_head"},
         {"nsid": 3, "name": "inline read-only", "read_only": True},
         {"nsid": 4, "name": "head read-only", "key_encoding": "payload_head", "read_only": True},
+        {
+            "nsid": 6,
+            "name": "cached",
+            "store": {"type": "rados", "ttl": True},
+            "cache": {"freshness": "validated", "max_bytes": "64MiB"},
+        },
+        {
+            "nsid": 7,
+            "name": "cached for one writer",
+            "key_encoding": "payload_head",
+            "cache": {"freshness": "sole_writer", "max_values": 20},
+        },
     )
     module = pathlib.Path(sys.argv[2]) / "first.wasm"
     wasmtime = subprocess.run([sys.executable, WASMTIME, "library"], stdout=subprocess.PIPE, text=True, check=False)
@@ -68,7 +81,8 @@ def main():
         how = {"wasmtime": library} if library else {}
         keyring.write_text(c.ceph("auth", "get-or-create", "client.kv", "mon", "allow r", "osd", "allow rwx pool=kv"))
         with target(subsystem(c.conf, *namespaces, user="kv", keyring=str(keyring)), how) as t:
-            for nsid, read_only, skips in ((1, 3, "inline_cdw"), (2, 4, "rados_payload_head")):
+            runs = ((1, 3, "inline_cdw"), (2, 4, "rados_payload_head"), (6, 3, "inline_cdw"), (7, 4, "rados_payload_head"))
+            for nsid, read_only, skips in runs:
                 words = [sys.argv[1], "--endpoint", t.endpoint, "--nsid", str(nsid), "--read-only-nsid", str(read_only)]
                 words += ["--expect-skips", str(SKIPS / skips)]
                 failed += subprocess.run(words, check=False).returncode != 0
@@ -76,6 +90,10 @@ def main():
                 print(wrong)
                 failed += 1
             failed += t.end() != 0
+            counted = re.findall(r"cache .*?nsid=(\d).*? hits=(\d+) .*?fills=(\d+) ", t.log.read_text())
+            if [c[0] for c in counted] != ["6", "7"] or any(int(n) == 0 for c in counted for n in c):
+                print(f"the caches have done {counted}: {t.log.read_text()}")
+                failed += 1
             if "key = " in t.log.read_text() or "error" in t.log.read_text():
                 print(f"the log: {t.log.read_text()}")
                 failed += 1

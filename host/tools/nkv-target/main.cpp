@@ -5,6 +5,8 @@
 
 #include <nkv/host/describe.hpp>
 #include <nkv/host/unique_fd.hpp>
+#include <nkv/target/cache/cache_options.hpp>
+#include <nkv/target/cache/cached_store.hpp>
 #include <nkv/target/config.hpp>
 #include <nkv/target/poller.hpp>
 #include <nkv/target/vfio_user/server.hpp>
@@ -154,6 +156,21 @@ int serve(const tools::target_command& command) {
   // Servers before the thread that drives them.
   servers.clear();
   poller.stop();
+  for (const auto& [subnqn, what] : subsystems)
+    for (const auto& ns : *what.subsystem->namespaces())
+      if (const auto* const cache = dynamic_cast<const target::cached_store*>(&ns->store()); cache != nullptr) {
+        const target::cache_statistics s = cache->statistics();
+        log.write(level::info, "cache",
+                  {{"subnqn", subnqn},
+                   {"nsid", fmt::format("{}", ns->nsid())},
+                   {"hits", fmt::format("{}", s.hits)},
+                   {"validations", fmt::format("{}", s.validations)},
+                   {"fills", fmt::format("{}", s.fills)},
+                   {"evictions", fmt::format("{}", s.evictions)},
+                   {"invalidations", fmt::format("{}", s.invalidations)},
+                   {"values", fmt::format("{}", s.values)},
+                   {"bytes", fmt::format("{}", s.bytes)}});
+      }
   log.write(level::info, "stopped");
   return tools::target_ok;
 }

@@ -452,13 +452,11 @@ class cached_store final : public store, private waker {
   void doubt(const slot& s) noexcept {
     if (options_.freshness != cache_freshness::sole_writer || all_doubted_) return;
     try {
-      if (doubted_.size() < most_doubted) {
-        doubted_.insert(s.key());
-        return;
-      }
+      all_doubted_ = doubted_.size() == most_doubted;
+      if (!all_doubted_) doubted_.insert(s.key());
     } catch (...) {
+      all_doubted_ = true;
     }
-    all_doubted_ = true;
   }
 
   // Answers

@@ -26,6 +26,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
@@ -601,8 +602,8 @@ class rados_measurement {
       alone.push_back(plain.run(l, ms).p99_ns);
       std::atomic<bool> stop{false};
       std::atomic<unsigned> running{0};
-      std::vector<std::thread> threads;
       std::vector<std::string> errors(clients);
+      std::vector<std::jthread> threads;
       for (unsigned i = 0; i < clients; ++i)
         threads.emplace_back([&, i] {
           try {
@@ -621,9 +622,17 @@ class rados_measurement {
           }
         });
       while (running.load() != clients) std::this_thread::yield();
-      with.push_back(plain.run(l, ms).p99_ns);
+      // Until modules run.
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      std::string failed;
+      try {
+        with.push_back(plain.run(l, ms).p99_ns);
+      } catch (const std::exception& e) {
+        failed = e.what();
+      }
       stop = true;
-      for (std::thread& t : threads) t.join();
+      threads.clear();
+      if (!failed.empty()) throw failure(failed);
       for (const std::string& e : errors)
         if (!e.empty()) throw failure(e);
       ratios.push_back(with.back() / alone.back());

@@ -47,6 +47,11 @@ class versioned_store final : public nkv::target::store {
     const std::lock_guard lock(mutex_);
     fails_ = r;
   }
+  /// Of values. From now on.
+  void give_at_most(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    most_bytes_ = bytes;
+  }
   void hold(bool on) {
     const std::lock_guard lock(mutex_);
     how_ = on ? answers::held : answers::at_once;
@@ -99,7 +104,8 @@ class versioned_store final : public nkv::target::store {
       const std::lock_guard lock(mutex_);
       const auto at = std::find(held_.begin(), held_.end(), &op);
       if (at == held_.end()) {
-        op.result = nkv::target::store_result::aborted;  // between its slices
+        // Between its slices; else it is being done, and ends by itself.
+        if (how_ == answers::at_once) op.result = nkv::target::store_result::aborted;
         return;
       }
       held_.erase(at);
@@ -159,7 +165,7 @@ class versioned_store final : public nkv::target::store {
     op.expires_ms = e.expires_ms;
     if (op.verb != store_verb::retrieve) return;
     const auto* const from = reinterpret_cast<const std::byte*>(e.value->data());
-    const std::size_t n = std::min<std::size_t>(e.value->size(), op.data_bytes);
+    const std::size_t n = std::min<std::size_t>({e.value->size(), op.data_bytes, most_bytes_});
     if (op.whole != nullptr) {
       *op.whole = {{from, n}, e.value};
     } else {
@@ -176,6 +182,7 @@ class versioned_store final : public nkv::target::store {
   answers how_;
   std::map<std::string, entry> entries_;
   std::uint64_t last_version_ = 0;
+  std::size_t most_bytes_ = ~std::size_t{0};
   std::optional<nkv::target::store_result> fails_;
   std::deque<nkv::target::store_operation*> held_;
   unsigned asked_[5] = {};

@@ -23,7 +23,7 @@ enum class cache_freshness : std::uint8_t {
 /// A namespace's cache. A plain aggregate.
 struct cache_options {
   cache_freshness freshness = cache_freshness::validated;
-  std::uint64_t max_bytes = std::uint64_t{1} << 30;   ///< of keys, values and bookkeeping
+  std::uint64_t max_bytes = std::uint64_t{1} << 30;   ///< of keys, bookkeeping, and the pages of values
   std::uint64_t max_values = std::uint64_t{1} << 20;  ///< at a time
 };
 

@@ -40,9 +40,9 @@ class cached_store final : public store, private waker {
  public:
   cached_store(std::shared_ptr<store> behind, const cache_options& options)
       : behind_(std::move(behind)), options_(options), cache_(options.max_bytes, options.max_values) {}
-  /// Waits for reads that nobody waits for any more.
+  /// Nobody waits, so nothing is asked any more; who gave the last answer may still be on the way out.
   ~cached_store() override {
-    while (under_way_.load(std::memory_order_acquire) != 0 || !answers_.idle()) std::this_thread::yield();
+    while (!answers_.idle()) std::this_thread::yield();
   }
 
   [[nodiscard]] progress submit(store_operation& op) noexcept override {
@@ -79,7 +79,11 @@ class cached_store final : public store, private waker {
       if (here) written(op);
       return;
     }
-    const std::unique_ptr<reading> r(static_cast<reading*>(op.cache_state));
+    auto* const r = static_cast<reading*>(op.cache_state);
+    // The last one stays for the answer: what the store behind does is always for somebody, whom the target's bounds
+    // count.
+    if (r->in != nullptr && r->previous == nullptr && r->next == nullptr) return;
+    const std::unique_ptr<reading> ending(r);
     op.cache_state = nullptr;
     if (r->in == nullptr) {
       op.result = store_result::aborted;  // between two slices of its copy
@@ -204,9 +208,12 @@ class cached_store final : public store, private waker {
   progress exist(store_operation& op) noexcept {
     {
       const std::lock_guard lock(mutex_);
-      if (slot* const s = cache_.find(op.key); s != nullptr && hit(*s)) {
-        op.true_length = s->value.bytes.size();
-        return ended(op, store_result::ok);
+      if (slot* const s = cache_.find(op.key); s != nullptr) {
+        if (hit(*s)) {
+          op.true_length = s->value.bytes.size();
+          return ended(op, store_result::ok);
+        }
+        cache_.release(*s);
       }
     }
     return behind_->submit(op);
@@ -231,8 +238,12 @@ class cached_store final : public store, private waker {
           (validates(*s) ? s->asking->late : s->asking->waiting).append(*r);
         } else {
           auto q = std::make_unique<question>();
+          q->key.assign(reinterpret_cast<const char*>(op.key.data()), op.key.size());
+          slot& own = cache_.at(op.key);
+          own.asking = q.get();
+          q->of = &own;
           q->waiting.append(*r);
-          begin(*q, op.key, cache_.at(op.key));
+          prepare(*q);
           asked = q.release();
         }
         op.cache_state = r.release();
@@ -286,15 +297,7 @@ class cached_store final : public store, private waker {
     to.write(op.data, value.bytes.data(), n);
   }
 
-  /// Makes a question of those who wait in it. Under the lock. Throws std::bad_alloc, nothing changed
-  void begin(question& q, byte_span key, slot& s) {
-    q.key.assign(reinterpret_cast<const char*>(key.data()), key.size());
-    q.of = &s;
-    s.asking = &q;
-    under_way_.fetch_add(1, std::memory_order_relaxed);
-    prepare(q);
-  }
-  /// Under the lock. @pre q.key and q.of
+  /// What those who wait in the question need. Under the lock. @pre q.key and q.of
   void prepare(question& q) noexcept {
     store_operation& op = q.op;
     op.key = {reinterpret_cast<const std::byte*>(q.key.data()), q.key.size()};
@@ -364,7 +367,9 @@ class cached_store final : public store, private waker {
         if (whole && s != nullptr && value.keep != nullptr) cache_.insert(*s, value, q.op.version, q.op.expires_ms);
         for (reading* r = q.waiting.first; r != nullptr;) {
           reading* const after = r->next;
-          if (result != store_result::ok || whole || r->op->data_bytes <= value.bytes.size()) {
+          // With less than was asked for the store behind has given all that it will.
+          if (result != store_result::ok || whole || r->op->data_bytes <= value.bytes.size() ||
+              value.bytes.size() < q.op.data_bytes) {
             q.waiting.remove(*r);
             content.append(*r);
           }
@@ -387,11 +392,7 @@ class cached_store final : public store, private waker {
       if (result == store_result::ok) give(*r->op, value);
       r->op->finish(result, result == store_result::ok ? length : 0);
     }
-    if (next == nullptr) {
-      delete &q;
-      // Release: the last touch of this store for the question's sake, before the acquire in the destructor.
-      under_way_.fetch_sub(1, std::memory_order_release);
-    }
+    if (next == nullptr) delete &q;
     return next;
   }
 
@@ -494,7 +495,6 @@ class cached_store final : public store, private waker {
 
   finished_operations answers_{*this};
   std::atomic<std::uint32_t> wakes_{0};
-  std::atomic<std::uint32_t> under_way_{0};  ///< questions
 };
 
 }  // namespace target

@@ -114,8 +114,9 @@ class value_cache {
     return {reinterpret_cast<const char*>(key.data()), key.size()};
   }
   static std::uint64_t charge(const slot& s, const held_value& value) noexcept {
-    constexpr std::uint64_t bookkeeping_bytes = 256;
-    return value.bytes.size() + s.key().size() + bookkeeping_bytes;
+    // What came from a socket lies in whole pages.
+    constexpr std::uint64_t page_bytes = 4096, bookkeeping_bytes = 256;
+    return (value.bytes.size() + page_bytes - 1) / page_bytes * page_bytes + s.key().size() + bookkeeping_bytes;
   }
 
   void link(slot& s) noexcept {

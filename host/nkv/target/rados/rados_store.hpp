@@ -49,10 +49,11 @@ namespace target {
 ///     | what                                                     | store_result                              |
 ///     | - | - |
 ///     | no connection, no pool, waited too long for its turn     | unavailable                               |
-///     | no OSD answered in time                                  | Store and Delete: unknown; else unavailable |
+///     | no OSD answered in time, the client was blocked          | Store and Delete: unknown; else unavailable |
 ///     | the cluster or the pool's quota is full                  | capacity_exceeded, at once and not parked |
 ///     | the user may not                                         | denied                                    |
 ///     | longer than the OSDs take                                | invalid                                   |
+///     | an object longer than values here, with room for more    | failed                                    |
 ///     | anything else                                            | failed                                    |
 ///
 /// Times to live, where the options ask for them: an attribute (see expiry) is written with each value and looked at
@@ -221,7 +222,11 @@ class rados_store final : public store {
         return;
       }
       const std::uint64_t held = bytes;
-      if (result == store_result::ok && operation.verb == store_verb::retrieve)
+      if (result == store_result::ok && operation.verb == store_verb::retrieve && length_bytes > bytes &&
+          bytes < operation.data_bytes) {
+        shared->report("an object is longer than the namespace's values");
+        result = store_result::failed;
+      } else if (result == store_result::ok && operation.verb == store_verb::retrieve)
         result = operation.whole != nullptr ? hold(operation) : deliver(operation);
       const std::uint64_t length = result == store_result::ok ? length_bytes : 0;
       operation.version = {static_cast<std::uint64_t>(pool->io.get_id()), number};
@@ -347,7 +352,8 @@ class rados_store final : public store {
         case ESHUTDOWN:  // what EBLOCKLISTED is
           shared->report("the cluster has blocked this client");
           shared->cluster.lost_session(pool->session.get());
-          return store_result::unavailable;
+          // Where the answer was lost with a connection, and this is that to the repetition, it has happened.
+          return changes() ? store_result::unknown : store_result::unavailable;
         case ETIMEDOUT:
           shared->report("no OSD answered in time");
           return changes() ? store_result::unknown : store_result::unavailable;

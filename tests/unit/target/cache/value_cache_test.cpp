@@ -62,15 +62,15 @@ TEST_SUITE("target/cache/value_cache") {
   }
 
   TEST_CASE("what is longer than all of it is not kept, and moves nobody out") {
-    cache c(1000, 3);
+    cache c(10'000, 3);
     c.insert(c.at(bytes("a")), value_of("a"), {}, 0);
     cache::slot& s = c.at(bytes("b"));
-    c.insert(s, value_of(std::string(1000, 'x')), {}, 0);
+    c.insert(s, value_of(std::string(10'000, 'x')), {}, 0);
     CHECK_FALSE(s.has_value());
     CHECK(c.values() == 1);
-    c.insert(s, value_of(std::string(700, 'x')), {}, 0);
+    c.insert(s, value_of(std::string(5000, 'x')), {}, 0);
     CHECK(s.has_value());
     CHECK(c.find(bytes("a")) == nullptr);
-    CHECK(c.bytes() <= 1000);
+    CHECK(c.bytes() <= 10'000);
   }
 }

@@ -206,12 +206,18 @@ class native_client {
   std::vector<slot*> ended_;
 };
 
-/// What `rados bench` says of itself. Its objects are its own, written before they are read; 0 where it is not there.
+/// What `rados bench` says of itself. Its objects are its own, written before they are read, and taken away: the
+/// cluster is small, and a full one keeps it waiting. 0 where it is not there.
 double rados_bench(const std::string& conf, const std::string& pool, const load& l, unsigned seconds) {
-  const std::string common = fmt::format("rados -c '{}' -p '{}' -N rados-bench bench {} ", conf, pool, seconds);
+  const std::string common =
+      fmt::format("timeout 60 rados -c '{}' -p '{}' -N rados-bench bench {} ", conf, pool, seconds);
   const std::string set = fmt::format(" -t {} --run-name nkv{} --no-hints 2>/dev/null", l.depth, l.block_bytes);
   const auto write = common + fmt::format("write -b {} --no-cleanup --max-objects {}", l.block_bytes, l.values()) + set;
-  const std::string command = l.what == verb::store ? write : write + " >/dev/null && " + common + "rand" + set;
+  const std::string measured = l.what == verb::store ? write : write + " >/dev/null && " + common + "rand" + set;
+  const std::string command =
+      measured +
+      fmt::format("; timeout 60 rados -c '{}' -p '{}' -N rados-bench cleanup --run-name nkv{} >/dev/null 2>&1", conf,
+                  pool, l.block_bytes);
   FILE* const out = ::popen(command.c_str(), "r");
   if (out == nullptr) return 0;
   double per_s = 0;

@@ -172,6 +172,7 @@ set(NKV_TARGET_HEADERS
     host/nkv/target/key_table.hpp
     host/nkv/target/kv_executor.hpp
     host/nkv/target/kv_namespace.hpp
+    host/nkv/target/linked_list.hpp
     host/nkv/target/list_page_writer.hpp
     host/nkv/target/memory_store.hpp
     host/nkv/target/memory_subsystem.hpp

@@ -5,6 +5,7 @@
 #include <nkv/base/span.hpp>
 #include <nkv/target/cache/cache_options.hpp>
 #include <nkv/target/cache/value_cache.hpp>
+#include <nkv/target/linked_list.hpp>
 #include <nkv/target/rados/expiry.hpp>
 #include <nkv/target/scatter_list.hpp>
 #include <nkv/target/store.hpp>
@@ -117,20 +118,13 @@ class cached_store final : public store, private waker {
 
   /// Retrieves that wait, in the order in which they came.
   struct reading;
-  struct line {
-    reading* first = nullptr;
-    reading* last = nullptr;
-
+  struct line : linked_list<reading> {
     void append(reading& r) noexcept {
+      linked_list::append(r);
       r.in = this;
-      r.next = nullptr;
-      r.previous = last;
-      (last != nullptr ? last->next : first) = &r;
-      last = &r;
     }
     void remove(reading& r) noexcept {
-      (r.previous != nullptr ? r.previous->next : first) = r.next;
-      (r.next != nullptr ? r.next->previous : last) = r.previous;
+      linked_list::remove(r);
       r.in = nullptr;
     }
     void append_all(line& other) noexcept {

@@ -4,6 +4,7 @@
 #include <nkv/base/config.hpp>
 #include <nkv/base/span.hpp>
 #include <nkv/target/cache/cache_options.hpp>
+#include <nkv/target/linked_list.hpp>
 #include <nkv/target/store.hpp>
 
 #include <cstddef>
@@ -30,6 +31,8 @@ class value_cache {
     std::uint64_t expires_ms = 0;
     Asked* asking = nullptr;    ///< under way, and others may wait for it too
     std::uint32_t writers = 0;  ///< Stores and Deletes under way
+    slot* next = nullptr;       ///< the cache's own: used after this one
+    slot* previous = nullptr;
 
     [[nodiscard]] bool has_value() const noexcept { return value.keep != nullptr; }
     [[nodiscard]] const std::string& key() const noexcept { return *key_; }
@@ -37,8 +40,6 @@ class value_cache {
    private:
     friend class value_cache;
     const std::string* key_ = nullptr;
-    slot* newer_ = nullptr;
-    slot* older_ = nullptr;
   };
 
   value_cache(std::uint64_t max_bytes, std::uint64_t max_values) noexcept
@@ -64,8 +65,8 @@ class value_cache {
 
   /// The value was used: others go before it.
   void use(slot& s) noexcept {
-    unlink(s);
-    link(s);
+    by_use_.remove(s);
+    by_use_.append(s);
   }
 
   /// Puts a value where there is none, and evicts others until it has room. One that could not have it is not kept.
@@ -73,7 +74,7 @@ class value_cache {
     const std::uint64_t more = charge(s, value);
     if (more > max_bytes_ || max_values_ == 0) return;
     while (bytes_ + more > max_bytes_ || values_ == max_values_) {
-      slot& oldest = *oldest_;
+      slot& oldest = *by_use_.first;
       drop(oldest);
       ++evictions_;
       release(oldest);
@@ -83,11 +84,11 @@ class value_cache {
     s.expires_ms = expires_ms;
     bytes_ += more;
     ++values_;
-    link(s);
+    by_use_.append(s);
   }
   /// Lets the value go. @pre s.has_value()
   void drop(slot& s) noexcept {
-    unlink(s);
+    by_use_.remove(s);
     bytes_ -= charge(s, s.value);
     --values_;
     s.value = {};
@@ -119,22 +120,10 @@ class value_cache {
     return (value.bytes.size() + page_bytes - 1) / page_bytes * page_bytes + s.key().size() + bookkeeping_bytes;
   }
 
-  void link(slot& s) noexcept {
-    s.newer_ = nullptr;
-    s.older_ = newest_;
-    (newest_ != nullptr ? newest_->newer_ : oldest_) = &s;
-    newest_ = &s;
-  }
-  void unlink(slot& s) noexcept {
-    (s.newer_ != nullptr ? s.newer_->older_ : newest_) = s.older_;
-    (s.older_ != nullptr ? s.older_->newer_ : oldest_) = s.newer_;
-  }
-
   const std::uint64_t max_bytes_;
   const std::uint64_t max_values_;
   std::unordered_map<std::string, slot, hash_of_text, std::equal_to<>> slots_;
-  slot* newest_ = nullptr;
-  slot* oldest_ = nullptr;
+  linked_list<slot> by_use_;  // those with values
   std::uint64_t bytes_ = 0;
   std::uint64_t values_ = 0;
   std::uint64_t evictions_ = 0;

@@ -7,6 +7,7 @@
 #include <nkv/target/execute/execution.hpp>
 #include <nkv/target/execute/program.hpp>
 #include <nkv/target/execute/program_source.hpp>
+#include <nkv/target/linked_list.hpp>
 #include <nkv/target/store.hpp>
 
 #include <pthread.h>
@@ -136,22 +137,7 @@ class execute_service {
   }
 
  private:
-  /// Executions in the order in which they came.
-  struct line {
-    execution* first = nullptr;
-    execution* last = nullptr;
-
-    void append(execution& e) noexcept {
-      e.next = nullptr;
-      e.previous = last;
-      (last != nullptr ? last->next : first) = &e;
-      last = &e;
-    }
-    void remove(execution& e) noexcept {
-      (e.previous != nullptr ? e.previous->next : first) = e.next;
-      (e.next != nullptr ? e.next->previous : last) = e.previous;
-    }
-  };
+  using line = linked_list<execution>;
 
   static constexpr std::chrono::milliseconds tick{10};
 

@@ -281,11 +281,11 @@ class cached_store final : public store, private waker {
     return ended(op, store_result::ok);
   }
   static void give(store_operation& op, const held_value& value) noexcept {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(op.data_bytes, value.bytes.size()));
     if (op.whole != nullptr) {
-      *op.whole = value;
+      *op.whole = {{value.bytes.data(), n}, value.keep};
       return;
     }
-    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(op.data_bytes, value.bytes.size()));
     scatter_cursor to;
     to.past_caches = n >= past_caches_bytes;
     to.write(op.data, value.bytes.data(), n);

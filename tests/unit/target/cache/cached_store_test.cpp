@@ -169,6 +169,13 @@ TEST_SUITE("target/cache/cached_store") {
       CHECK(a.op.true_length == 7);
     }
     CHECK(first.bytes.data() == second.bytes.data());
+    CHECK(second.bytes.size() == 7);
+    asked part(f.home, store_verb::retrieve, "k");
+    part.op.data_bytes = 3;
+    part.op.whole = &second;
+    f.begin(part);
+    CHECK(part.op.true_length == 7);
+    CHECK(second.bytes.size() == 3);
     CHECK(f.asks(1, 0));
     for (const bool raw : {true, false}) {
       asked a(f.home, store_verb::retrieve, "k", std::string(10, '.'));
